@@ -1,0 +1,1 @@
+"""Everything that the web process and the workers share: settings, states, job types, store."""

@@ -1,0 +1,1 @@
+"""What a job is: states, policies, the base of job types. Pure code."""

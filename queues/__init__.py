@@ -1,0 +1,1 @@
+"""Redis and RQ: connections, tickets, dispatch, notifications. It knows tickets, never jobs."""

