@@ -1,0 +1,19 @@
+"""What RQ's own commands read: ``RQ_CONFIG=workers.rq_settings`` (RQ takes the upper-case names).
+
+Importing it also makes RQ safe in the process: see ``queues.tickets``.
+"""
+
+import sys
+
+from app.job_types.registry import all_job_types
+from app.settings import SettingsError, load
+from queues import tickets
+
+try:
+    _settings = load()
+except SettingsError as error:
+    sys.exit(f"The settings are wrong:\n{error}")
+
+REDIS_URL = _settings.redis_dsn
+QUEUES = [job_type.queue for job_type in all_job_types().values()]
+JOB_FUNCTION = tickets.RUN

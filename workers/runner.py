@@ -1,0 +1,121 @@
+"""Runs one job: claim, ask, answer, finish. ``run`` is the one function that a ticket may name.
+
+Whatever happens, the job's state is in SQL before ``run`` ends. It returns ``None`` always, and
+raises ``JobFailed`` alone, so that RQ files the ticket in its failed registry without a word of
+the job's content.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from rq import get_current_job
+from rq.timeouts import JobTimeoutException
+
+from app.errors import DatabaseUnavailableError
+from app.store import claims
+from app.store.claims import Claim
+from workers.attempt import Attempt
+from workers.runtime import Runtime, current
+
+logger = logging.getLogger(__name__)
+
+LEASE_S = 30.0
+FINISH_MARGIN_S = 30.0
+"""The runner stops trying to store an outcome so long before RQ's time-out."""
+CLAIM_PATIENCE_S = 20.0
+
+
+class JobFailed(Exception):  # noqa: N818 - it names what became of the job
+    """The attempt did not complete the job; ``code`` says why, and the job's row says more."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    """What RQ knows of the ticket that is being run."""
+
+    enqueued_at: str | None
+    timeout_s: float
+
+
+def run(job_id: object, seq: object) -> None:
+    """Run the job if this ticket is still valid. The entry point of every ticket.
+
+    Returns quietly when the ticket is void. Raises ``JobFailed`` when the attempt failed in a
+    way that a person should see in RQ's failed registry.
+    """
+    if not isinstance(job_id, str) or not isinstance(seq, int):
+        logger.warning("a ticket with unreadable arguments was dropped")
+        return
+    runtime = current()
+    started = time.monotonic()
+    ticket = _ticket_of_rq(runtime)
+    deadline = started + max(ticket.timeout_s - FINISH_MARGIN_S, ticket.timeout_s / 2)
+    claim = _claim(runtime, job_id, seq, ticket.enqueued_at)
+    if claim is None:
+        logger.info("ticket is void", extra={"job_id": job_id, "seq": seq})
+        return
+    failure = _attempt(runtime, claim, deadline)
+    if failure is not None:
+        # Raised here, outside of every except block: a chained exception would carry the prompt.
+        raise JobFailed(failure)
+
+
+def _ticket_of_rq(runtime: Runtime) -> _Ticket:
+    job = get_current_job()
+    timeout_s = float(runtime.settings.queue_job_timeout_s)
+    if job is None:
+        return _Ticket(None, timeout_s)
+    enqueued_at: datetime | None = job.enqueued_at
+    if job.timeout and job.timeout > 0:
+        timeout_s = float(job.timeout)
+    return _Ticket(enqueued_at.isoformat() if enqueued_at else None, timeout_s)
+
+
+def _claim(runtime: Runtime, job_id: str, seq: int, enqueued_at: str | None) -> Claim | None:
+    """Claim the job, waiting a while for a database that is away.
+
+    After a commit whose outcome is unknown, a row that holds our token is ours.
+    """
+    give_up = time.monotonic() + CLAIM_PATIENCE_S
+    while True:
+        try:
+            with runtime.database.begin() as connection:
+                mine = claims.find_claim(connection, job_id, runtime.token, runtime.worker_name)
+                return mine or claims.claim(
+                    connection,
+                    job_id=job_id,
+                    seq=seq,
+                    token=runtime.token,
+                    worker=runtime.worker_name,
+                    lease_s=LEASE_S,
+                    enqueued_at=enqueued_at,
+                )
+        except DatabaseUnavailableError:
+            runtime.database.forget_connections()
+            if time.monotonic() > give_up:
+                break
+            time.sleep(0.5)
+    # Not started, so nothing is lost: maintenance finds the ticket missing and makes a new one.
+    raise JobFailed("database_unavailable")
+
+
+def _attempt(runtime: Runtime, claim: Claim, deadline: float) -> str | None:
+    """Run a claimed job to some outcome; returns the code of a failure, ``None`` otherwise."""
+    attempt = Attempt(runtime, claim, deadline)
+    try:
+        return attempt.run()
+    except JobTimeoutException:
+        # SIGALRM may have interrupted anything: SQLAlchemy's rollback included.
+        runtime.database.forget_connections()
+    except DatabaseUnavailableError:
+        return "database_unavailable"
+    try:
+        return attempt.timed_out()
+    except DatabaseUnavailableError:
+        return "job_timeout"
