@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -102,15 +102,6 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
-    @model_validator(mode="after")
-    def _no_rq_redis_url(self) -> "Settings":
-        if os.environ.get("RQ_REDIS_URL"):
-            raise ValueError(
-                "RQ_REDIS_URL is set: with it RQ skips RQ_CONFIG, and with that what keeps its "
-                "tickets safe. Unset it and set REDIS_URL instead"
-            )
-        return self
-
     @property
     def redis_dsn(self) -> str:
         """``REDIS_URL``, or the URL that the other ``REDIS_*`` variables make. Holds a password."""
@@ -155,10 +146,14 @@ def load(**overrides: Any) -> Settings:
     config_file = os.environ.get("LLM_JOBS_CONFIG")
     if config_file and not Path(config_file).is_file():
         raise SettingsError(f"LLM_JOBS_CONFIG: there is no file {config_file}")
+    problems = [_RQ_REDIS_URL] if os.environ.get("RQ_REDIS_URL") else []
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError(_in_words(error)) from None
+        problems += _in_words(error)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
 
 
 def child_environment(**variables: str) -> dict[str, str]:
@@ -166,10 +161,16 @@ def child_environment(**variables: str) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
-def _in_words(error: ValidationError) -> str:
+_RQ_REDIS_URL = (
+    "RQ_REDIS_URL: is set. With it RQ skips RQ_CONFIG, and with that what keeps its tickets safe. "
+    "Unset it and set REDIS_URL instead"
+)
+
+
+def _in_words(error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         lines.append(f"{name}: {message}" if name else message)
-    return "\n".join(lines)
+    return lines

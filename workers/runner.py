@@ -16,6 +16,7 @@ from rq.timeouts import JobTimeoutException
 from app.errors import DatabaseUnavailableError
 from app.store import claims
 from app.store.claims import Claim
+from app.store.database import Transaction
 from workers.attempt import Attempt
 from workers.runtime import Runtime, current
 
@@ -83,11 +84,13 @@ def _claim(runtime: Runtime, job_id: str, seq: int, enqueued_at: str | None) -> 
     After a commit whose outcome is unknown, a row that holds our token is ours.
     """
     give_up = time.monotonic() + CLAIM_PATIENCE_S
+    unknown = False
     while True:
         try:
             with runtime.database.begin() as connection:
-                mine = claims.find_claim(connection, job_id, runtime.token, runtime.worker_name)
-                return mine or claims.claim(
+                if unknown and (held := _held(runtime, connection, job_id)):
+                    return held
+                return claims.claim(
                     connection,
                     job_id=job_id,
                     seq=seq,
@@ -97,12 +100,17 @@ def _claim(runtime: Runtime, job_id: str, seq: int, enqueued_at: str | None) -> 
                     enqueued_at=enqueued_at,
                 )
         except DatabaseUnavailableError:
+            unknown = True
             runtime.database.forget_connections()
             if time.monotonic() > give_up:
                 break
             time.sleep(0.5)
     # Not started, so nothing is lost: maintenance finds the ticket missing and makes a new one.
     raise JobFailed("database_unavailable")
+
+
+def _held(runtime: Runtime, connection: Transaction, job_id: str) -> Claim | None:
+    return claims.find_claim(connection, job_id, runtime.token, runtime.worker_name)
 
 
 def _attempt(runtime: Runtime, claim: Claim, deadline: float) -> str | None:

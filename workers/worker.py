@@ -24,7 +24,7 @@ from rq.queue import Queue
 from rq.utils import now
 from rq.worker import Worker, WorkerStatus
 
-import queues.tickets  # noqa: F401 - makes RQ safe in this process
+import workers.rq_settings  # noqa: F401 - makes RQ safe, and stops at a wrong environment
 from queues.lifeline import die_with_parent
 from queues.names import expand
 from workers.beat import Beat, bounded

@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -151,7 +152,7 @@ class Database:
 def _outages_named() -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, PoolTimeoutError) as error:
         if is_outage(error):
             raise DatabaseUnavailableError(
                 "The database does not answer. Nothing was changed; try again."
@@ -161,6 +162,8 @@ def _outages_named() -> Iterator[None]:
 
 def is_outage(error: BaseException) -> bool:
     """True when the error says that the database is away, not that a statement is wrong."""
+    if isinstance(error, PoolTimeoutError):
+        return True
     if not isinstance(error, DBAPIError):
         return False
     # SQLite reports a missing table, which no waiting mends, under the same class.
