@@ -10,11 +10,13 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation
@@ -48,9 +50,13 @@ class LLMWorker(Worker):
     max_connection_wait_time = 5.0
     log_result_lifespan = False
 
-    def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
-        """Serve high, normal and low priority of each queue, in the order given."""
-        super().__init__(queues, *args, **kwargs)
+    def __init__(self, queues: Any, name: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """Serve high, normal and low priority of each queue, in the order given.
+
+        The default name tells the host and the process, since histories show it.
+        """
+        name = name or f"{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:6]}"
+        super().__init__(queues, name, *args, **kwargs)
         self.queues = self._with_priorities(self.queues)
         self._ordered_queues = self.queues[:]
         self._lease: Lease | None = None
@@ -93,7 +99,9 @@ class LLMWorker(Worker):
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
         """Sign on; every queue that is served shows in ``rq info``, also before its first job."""
         super().bootstrap(*args, **kwargs)
-        self.connection.sadd(self.queue_class.redis_queues_keys, *self.queue_keys())
+        named = [queue.key for queue in self.queues if not queue.name.endswith(("-high", "-low"))]
+        if named:
+            self.connection.sadd(self.queue_class.redis_queues_keys, *named)
 
     def teardown(self) -> None:
         """Say goodbye, if Redis is there to hear it."""
