@@ -13,7 +13,7 @@ from rq.timeouts import JobTimeoutException
 from app.errors import DatabaseUnavailableError
 from app.job_types.registry import AnyJobType, all_job_types
 from app.jobs.ask import Ask, Prompt
-from app.jobs.job_type import JobRejected
+from app.jobs.job_type import AnswerUnusable, JobRejected
 from app.jobs.retry import End, Past, Policy, decide
 from app.store import outcomes, transitions
 from app.store.claims import Claim
@@ -177,6 +177,8 @@ class Attempt:
 def _judge(error: Exception) -> tuple[Policy, Problem]:
     """The policy for what went wrong outside the LLM."""
     match error:
+        case AnswerUnusable():
+            return "counted", Problem(error.code, error.message)
         case JobRejected():
             return "permanent", Problem(error.code, error.message)
         case ValidationError():

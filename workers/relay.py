@@ -60,13 +60,16 @@ class Relay:
         self._next_sweep = time.monotonic() + SWEEP_EVERY_S
 
     def tick(self) -> bool:
-        """Do everything once; ``False`` when the database was away."""
+        """Do everything once; ``False`` when the database was away, or has no tables yet."""
         try:
             with self._database.begin() as connection:
                 state = relay_state.read(connection)
                 self._rest_after_outage(connection, state)
         except DatabaseUnavailableError:
             logger.warning("the database does not answer")
+            return False
+        except Exception:
+            logger.exception("the database cannot be worked with; is it migrated?")
             return False
         self._step("leases", self._take_back_leases)
         self._step("expiry", self._expire)
@@ -101,7 +104,7 @@ class Relay:
     def _rest_after_outage(self, connection: Transaction, state: RelayState) -> None:
         gap_s = (state.now - state.last_tick_at).total_seconds()
         has_ticked = state.last_tick_at > EPOCH
-        if has_ticked and gap_s > OUTAGE_GAP_S and state.leases_rest_until < state.now:
+        if has_ticked and gap_s > OUTAGE_GAP_S:
             relay_state.rest_leases(connection, LEASES_REST_S)
 
     def _take_back_leases(self) -> None:
@@ -193,12 +196,12 @@ class Relay:
     # -- redis: wiped or not, notifications, registries ---------------------------------------
 
     def _redis_answers(self, state: RelayState) -> bool:
-        """Ask Redis for the mark, and notice a wipe; ``False`` when it does not answer."""
+        """Raise the mark in Redis, and notice a wipe; ``False`` when Redis does not answer."""
         try:
-            mark = notify.read_mark(self._redis)
-            if state.mark and (mark is None or mark < state.mark):
+            grown = notify.grow_mark(self._redis, state.mark)
+            if grown is None:
                 self._begin_again()
-            grown = notify.advance_mark(self._redis, state.mark)
+                grown = notify.restore_mark(self._redis, state.mark)
             with self._database.begin() as connection:
                 relay_state.raise_mark(connection, grown)
         except (RedisError, DatabaseUnavailableError) as error:
@@ -217,14 +220,15 @@ class Relay:
         deadline = time.monotonic() + STEP_BUDGET_S
         while True:
             with self._database.read() as connection:
-                outgoing = outbox.unpublished(connection, SLICE)
+                found = outbox.unpublished(connection, SLICE)
+            outgoing = _readable(found)
             if not outgoing:
                 return
-            mark = notify.publish(self._redis, [_notification(item) for item in outgoing])
+            mark = notify.publish(self._redis, list(outgoing.values()))
             with self._database.begin() as connection:
-                outbox.mark_published(connection, [item.transition_id for item in outgoing])
+                outbox.mark_published(connection, list(outgoing))
                 relay_state.raise_mark(connection, mark)
-            if len(outgoing) < SLICE or time.monotonic() > deadline:
+            if len(found) < SLICE or time.monotonic() > deadline:
                 return
 
     def _sweep_registries(self) -> None:
@@ -262,6 +266,19 @@ def _apart(connection: Transaction, job_id: str) -> Iterator[None]:
 
 def _of(row: Any) -> dict[str, Any]:
     return {"job_id": row.id, "job_type": row.job_type, "attempt": row.attempts}
+
+
+def _readable(found: Sequence[outbox.Outgoing]) -> dict[int, notify.Notification]:
+    """The notifications by their transition; one that cannot be read is logged and left alone."""
+    readable = {}
+    for item in found:
+        try:
+            readable[item.transition_id] = _notification(item)
+        except (KeyError, TypeError):
+            logger.error(  # noqa: TRY400 - the body, which is private, would be in the traceback
+                "left a notification alone: it is not one", extra={"job_id": item.job_id}
+            )
+    return readable
 
 
 def _notification(item: outbox.Outgoing) -> notify.Notification:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,6 +28,7 @@ from rq.utils import now
 from rq.worker import Worker, WorkerStatus
 
 import workers.rq_settings  # noqa: F401 - makes RQ safe, and stops at a wrong environment
+from app.settings import SettingsError
 from queues.lifeline import die_with_parent
 from queues.names import expand
 from workers.beat import Beat, bounded
@@ -62,6 +64,7 @@ class LLMWorker(Worker):
         self._lease: Lease | None = None
         self._make_lease: Callable[[str], Lease] | None = None
         self._is_cold = False
+        self._is_leaving = False
 
     def _with_priorities(self, given: Sequence[Queue]) -> list[Queue]:
         by_name = {queue.name: queue for queue in given}
@@ -92,7 +95,10 @@ class LLMWorker(Worker):
             assert parent.pid is not None
             die_with_parent(parent.pid)
         kwargs["with_scheduler"] = False
-        self._make_lease = prepare(self.name)
+        try:
+            self._make_lease = prepare(self.name)
+        except SettingsError as error:
+            sys.exit(f"The settings are wrong:\n{error}")
         be_patient(self.connection)
         return bool(super().work(*args, **kwargs))
 
@@ -107,6 +113,7 @@ class LLMWorker(Worker):
         """Say goodbye, if Redis is there to hear it."""
         if self.is_horse:
             return
+        self._is_leaving = True
         if self.pubsub_thread:
             self.pubsub_thread.stop()
         self.connection = quick_copy(self.connection)
@@ -120,6 +127,8 @@ class LLMWorker(Worker):
 
     def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:  # noqa: ARG002
         """Go on listening after any trouble with Redis; RQ would stop at a time-out."""
+        if self._is_leaving:
+            return  # the connection was closed under the listener
         if not isinstance(exc, RedisError):
             raise exc
         time.sleep(1.0)

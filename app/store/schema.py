@@ -167,8 +167,11 @@ job_transitions = Table(
     Column("reason", Text),
     Column("notification", JSON(none_as_null=True)),
     Column("published_at", UtcDateTime),
+    # A CHECK that is NULL holds, so NULL must never reach the comparisons.
     CheckConstraint(
-        f"(from_status IS NULL AND to_status = 'queued') OR {_LEGAL_MOVES}", name="legal"
+        "(from_status IS NULL AND to_status = 'queued')"
+        f" OR (from_status IS NOT NULL AND ({_LEGAL_MOVES}))",
+        name="legal",
     ),
 )
 _completed = job_transitions.c.to_status == constant("completed", Text)

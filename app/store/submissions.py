@@ -63,12 +63,15 @@ def add(
             insert(job_transitions), [_first_transition(job_id, now, actor) for job_id in created]
         )
     dispatched_ids = {row["id"] for row in rows if row["dispatched_at"] != EPOCH}
-    return [
-        Stored(new_job.id, True, True, dispatched=new_job.id in dispatched_ids)
-        if new_job.id in created
-        else _earlier(connection, new_job)
-        for new_job in new_jobs
-    ]
+    outcomes = []
+    for new_job in new_jobs:
+        if new_job.id in created:
+            # An id that comes twice in the batch is the job of its first entry alone.
+            created.remove(new_job.id)
+            outcomes.append(Stored(new_job.id, True, True, dispatched=new_job.id in dispatched_ids))
+        else:
+            outcomes.append(_earlier(connection, new_job))
+    return outcomes
 
 
 def _insert_or_ignore(connection: Connection) -> Any:

@@ -59,21 +59,23 @@ def _create_jobs() -> None:
         sa.Column("started_at", _TIME, nullable=True),
         sa.Column("finished_at", _TIME, nullable=True),
         sa.CheckConstraint(
-            "(status = 'processing') = (locked_by IS NOT NULL) AND (status = 'processing') = (lease_until IS NOT NULL)",
-            name="ck_jobs_lease",
+            "(status = 'processing') = (locked_by IS NOT NULL)"
+            " AND (status = 'processing') = (lease_until IS NOT NULL)",
+            name=op.f("ck_jobs_lease"),
         ),
         sa.CheckConstraint(
             "(status IN ('completed', 'failed', 'error', 'cancelled')) = (finished_at IS NOT NULL)",
-            name="ck_jobs_finished",
+            name=op.f("ck_jobs_finished"),
         ),
-        sa.CheckConstraint("priority IN ('high', 'normal', 'low')", name="ck_jobs_priority"),
+        sa.CheckConstraint("priority IN ('high', 'normal', 'low')", name=op.f("ck_jobs_priority")),
         sa.CheckConstraint(
             "status IN ('queued', 'processing', 'completed', 'failed', 'error', 'cancelled')",
-            name="ck_jobs_status",
+            name=op.f("ck_jobs_status"),
         ),
         sa.CheckConstraint(
-            "seq >= 1 AND attempts >= 0 AND failures >= 0 AND failures <= attempts AND max_attempts >= 1 AND deferrals >= 0",
-            name="ck_jobs_counts",
+            "seq >= 1 AND attempts >= 0 AND failures >= 0 AND failures <= attempts"
+            " AND max_attempts >= 1 AND deferrals >= 0",
+            name=op.f("ck_jobs_counts"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
     )
@@ -142,8 +144,13 @@ def _create_history() -> None:
         sa.Column("notification", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("published_at", _TIME, nullable=True),
         sa.CheckConstraint(
-            "(from_status IS NULL AND to_status = 'queued') OR (from_status = 'queued' AND to_status IN ('cancelled', 'error', 'processing')) OR (from_status = 'processing' AND to_status IN ('cancelled', 'completed', 'error', 'failed', 'queued')) OR (from_status = 'failed' AND to_status IN ('queued')) OR (from_status = 'error' AND to_status IN ('queued'))",
-            name="ck_job_transitions_legal",
+            "(from_status IS NULL AND to_status = 'queued') OR (from_status IS NOT NULL AND ("
+            "(from_status = 'queued' AND to_status IN ('cancelled', 'error', 'processing'))"
+            " OR (from_status = 'processing'"
+            " AND to_status IN ('cancelled', 'completed', 'error', 'failed', 'queued'))"
+            " OR (from_status = 'failed' AND to_status IN ('queued'))"
+            " OR (from_status = 'error' AND to_status IN ('queued'))))",
+            name=op.f("ck_job_transitions_legal"),
         ),
         sa.ForeignKeyConstraint(
             ["job_id"], ["jobs.id"], name="fk_job_transitions_job_id", ondelete="CASCADE"
@@ -214,7 +221,7 @@ def _create_relay_state() -> None:
         sa.Column("last_tick_at", _TIME, nullable=False),
         sa.Column("leases_rest_until", _TIME, nullable=False),
         sa.Column("repush_before", _TIME, nullable=True),
-        sa.CheckConstraint("id = 1", name="ck_relay_state_one_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_relay_state_one_row")),
         sa.PrimaryKeyConstraint("id", name="pk_relay_state"),
     )
     op.bulk_insert(
@@ -256,7 +263,7 @@ def _create_user_data() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("due_at", _TIME, nullable=True),
         sa.Column("created_at", _TIME, nullable=False),
-        sa.CheckConstraint("state IN ('NOT_DONE', 'DONE')", name="ck_tasks_state"),
+        sa.CheckConstraint("state IN ('NOT_DONE', 'DONE')", name=op.f("ck_tasks_state")),
         sa.PrimaryKeyConstraint("id", name="pk_tasks"),
     )
     op.create_index("ix_tasks_newest", "tasks", ["created_at", "id"], unique=False)
@@ -274,7 +281,7 @@ def _create_user_data() -> None:
         sa.Column("source_detail", sa.Text(), nullable=True),
         sa.Column("created_at", _TIME, nullable=False),
         sa.CheckConstraint(
-            "status IN ('pending', 'confirmed', 'rejected')", name="ck_calendar_events_status"
+            "status IN ('pending', 'confirmed', 'rejected')", name=op.f("ck_calendar_events_status")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_calendar_events"),
     )

@@ -92,7 +92,7 @@ def test_an_answer_completes_the_job_and_is_kept_with_its_cost(database, install
 
 
 def test_a_void_ticket_asks_nobody_anything(database, install):
-    llm = FakeLLM("?")
+    llm = FakeLLM("Which one?")
     install(database, llm)
     job_id = followup(database)
 
@@ -211,8 +211,19 @@ def test_what_a_failed_attempt_cost_is_kept(database, install):
     assert row_of(database, job_id).total_tokens == 8
 
 
+def test_an_answer_that_the_job_type_cannot_use_is_a_counted_failure(database, install):
+    install(database, FakeLLM("I will not ask anything."))
+    job_id = followup(database)
+
+    with pytest.raises(JobFailed, match="invalid_answer"):
+        run(job_id, 1)
+
+    row = row_of(database, job_id)
+    assert (row.status, row.failures, row.result) == ("queued", 1, None)
+
+
 def test_an_unknown_job_type_ends_in_error(database, install):
-    install(database, FakeLLM("?"))
+    install(database, FakeLLM("Which one?"))
     job_id = add_job(database, job_type="from_the_future", queue="llm_followup")
 
     with pytest.raises(JobFailed):
@@ -223,7 +234,7 @@ def test_an_unknown_job_type_ends_in_error(database, install):
 
 
 def test_a_stored_payload_that_is_wrong_ends_in_error_and_names_the_field(database, install):
-    install(database, FakeLLM("?"))
+    install(database, FakeLLM("Which one?"))
     job_id = followup(database, payload={"message": ["not", "text"]})
 
     with pytest.raises(JobFailed):
@@ -334,7 +345,7 @@ def test_a_database_that_stays_away_at_the_claim_leaves_the_job_to_maintenance(
     sqlite_database, install, monkeypatch
 ):
     monkeypatch.setattr(runner, "CLAIM_PATIENCE_S", 0.1)
-    llm = FakeLLM("?")
+    llm = FakeLLM("Which one?")
     install(Shaky(sqlite_database, dict.fromkeys(range(1, 9), "before")), llm)
     job_id = followup(sqlite_database)
 
@@ -350,7 +361,7 @@ def test_a_database_that_is_away_for_good_at_the_end_leaves_the_lease_to_run_out
 ):
     monkeypatch.setattr(runner, "FINISH_MARGIN_S", 1e9)
     monkeypatch.setattr(runner, "_ticket_of_rq", lambda _: runner._Ticket(None, 0.5))
-    install(Shaky(sqlite_database, dict.fromkeys(range(2, 99), "before")), FakeLLM("?"))
+    install(Shaky(sqlite_database, dict.fromkeys(range(2, 99), "before")), FakeLLM("Which one?"))
     job_id = followup(sqlite_database)
 
     with pytest.raises(JobFailed, match="database_unavailable"):
