@@ -1,0 +1,1 @@
+"""What the demo needs: a server that stands in for an LLM, and sample data."""
