@@ -18,22 +18,44 @@ EVENT_TTL_S = 7 * 86_400
 MAX_LENGTH = 100_000
 
 # KEYS: stream, mark, one key per event. ARGV: maximum length, event TTL in s, one document per
-# event. Returns the mark.
+# event. Returns the mark. The entry comes before its key: a stream that cannot be written to must
+# not make its events look published.
 _PUBLISH = """
 for i = 3, #KEYS do
-    if redis.call('SET', KEYS[i], '1', 'NX', 'EX', ARGV[2]) then
+    if redis.call('EXISTS', KEYS[i]) == 0 then
         redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[i])
+        redis.call('SET', KEYS[i], '1', 'EX', ARGV[2])
     end
 end
 return redis.call('INCR', KEYS[2])
 """
 
+# What is no number counts as missing.
+_READ_MARK = """
+local value = redis.call('GET', KEYS[1]) or ''
+local mark = 0
+if #value <= 15 and string.match(value, '^%d+$') then mark = tonumber(value) end
+"""
+
+# KEYS: mark. ARGV: the mark that SQL holds. Returns the grown mark, or -1 when it is below SQL's.
+_GROW = (
+    _READ_MARK
+    + """
+if mark < tonumber(ARGV[1]) then return -1 end
+redis.call('SET', KEYS[1], string.format('%.0f', mark + 1))
+return mark + 1
+"""
+)
+
 # KEYS: mark. ARGV: the mark that SQL holds. Returns the new mark, above both.
-_ADVANCE = """
-local mark = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1])) + 1
+_RESTORE = (
+    _READ_MARK
+    + """
+mark = math.max(mark, tonumber(ARGV[1])) + 1
 redis.call('SET', KEYS[1], string.format('%.0f', mark))
 return mark
 """
+)
 
 
 @dataclass(frozen=True)
@@ -70,13 +92,18 @@ def publish(redis: Redis, notifications: Sequence[Notification]) -> int:
     return int(cast("int", script(keys=keys, args=arguments)))
 
 
-def read_mark(redis: Redis) -> int | None:
-    """The mark in Redis; ``None`` when it is missing."""
-    value = cast("bytes | None", redis.get(MARK_KEY))
-    return int(value) if value is not None and value.isdigit() else None
+def grow_mark(redis: Redis, known: int) -> int | None:
+    """Raise the mark and return it; ``None``, changing nothing, when Redis was wiped.
+
+    That is when its mark is missing or below ``known``, the one that SQL holds. Asking and
+    raising are one step: a wipe between the two would never be noticed.
+    """
+    script = redis.register_script(_GROW)
+    mark = int(cast("int", script(keys=[MARK_KEY], args=[known])))
+    return None if mark < 0 else mark
 
 
-def advance_mark(redis: Redis, at_least: int) -> int:
+def restore_mark(redis: Redis, at_least: int) -> int:
     """Set the mark above ``at_least`` and above its own value; returns it."""
-    script = redis.register_script(_ADVANCE)
+    script = redis.register_script(_RESTORE)
     return int(cast("int", script(keys=[MARK_KEY], args=[at_least])))

@@ -1,6 +1,10 @@
 """A ticket: the RQ job that carries ``{job_id, seq}``, and how its RQ id is spelled."""
 
+import re
 from dataclasses import dataclass
+
+# No more than what a database's columns hold: anybody may have written the RQ job.
+_RQ_ID = re.compile(r"(?P<job_id>[A-Za-z0-9_-]{1,64})-(?P<seq>[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,5 @@ class Ticket:
 
 def parse_rq_id(rq_id: str) -> tuple[str, int] | None:
     """The job's id and the generation of an RQ id; ``None`` when the RQ job is not a ticket."""
-    job_id, separator, seq = rq_id.rpartition("-")
-    if not separator or not job_id or not seq.isascii() or not seq.isdigit():
-        return None
-    return job_id, int(seq)
+    match = _RQ_ID.fullmatch(rq_id)
+    return (match["job_id"], int(match["seq"])) if match else None
