@@ -138,6 +138,12 @@ class LLMWorker(Worker):
         error = exc_info[1]
         logger.warning("ticket %s failed: %s", job.id, error)
 
+    def _finalize_failure(
+        self, job: Job, queue: Queue, execution: Execution, exc_info: Any
+    ) -> None:
+        """File the error's own line, which names the outcome; the traceback is always the same."""
+        super()._finalize_failure(job, queue, execution, (*exc_info[:2], None))
+
     # -- one job ------------------------------------------------------------------------------
 
     def execute_job(self, job: Job, queue: Queue) -> None:

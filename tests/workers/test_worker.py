@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from rq import Queue, Worker
+from rq.job import Job
 
 from app import log
 from app.job_types.registry import all_job_types
@@ -80,9 +81,7 @@ def test_a_job_is_done_and_no_scheduler_is_started(sqlite_database, work, push, 
     assert redis_client.smembers("rq:workers") == set()
 
 
-def test_a_time_out_is_recorded_and_filed(
-    sqlite_database, work, push, monkeypatch, redis_client
-):
+def test_a_time_out_is_recorded_and_filed(sqlite_database, work, push, monkeypatch, redis_client):
     monkeypatch.setattr(type(all_job_types()["followup"]), "ask", lambda *_: time.sleep(30))
     job_id = add_job(sqlite_database, **FOLLOWUP)
     push(job_id, timeout_s=1)
@@ -92,6 +91,8 @@ def test_a_time_out_is_recorded_and_filed(
     row = row_of(sqlite_database, job_id)
     assert (row.status, row.failures, row.error_code) == ("queued", 1, "job_timeout")
     assert failed(redis_client) == [f"{job_id}-1".encode()]
+    filed = Job.fetch(f"{job_id}-1", connection=redis_client).latest_result()
+    assert filed.exc_string == "workers.runner.JobFailed: job_timeout\n"
 
 
 def claim_and(action: Callable[[], object]) -> Callable[..., None]:
