@@ -1,0 +1,1 @@
+"""What browsers are given: templates and static files."""
