@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.errors import (
+    DatabaseUnavailableError,
     IdempotencyConflictError,
     IllegalTransitionError,
     LlmJobsError,
@@ -90,7 +91,13 @@ class Intake:
         """
         outcome = BatchOutcome([], [])
         for start in range(0, len(entries), BATCH_SLICE):
-            self._submit_slice(entries[start : start + BATCH_SLICE], start, outcome)
+            try:
+                self._submit_slice(entries[start : start + BATCH_SLICE], start, outcome)
+            except DatabaseUnavailableError:
+                if start == 0:
+                    raise
+                _refuse_rest(outcome, start, len(entries))
+                break
         return outcome
 
     def _submit_slice(
@@ -184,6 +191,17 @@ class Intake:
             default_max_attempts=self._settings.llm_max_retries,
             ttl_s=self._settings.queue_job_ttl_s,
         )
+
+
+def _refuse_rest(outcome: BatchOutcome, start: int, end: int) -> None:
+    """What came before stands, so that the answer must tell the two apart."""
+    outcome.errors[:] = [error for error in outcome.errors if error.index < start]
+    detail = (
+        "The database went away before this entry was known to be stored. Send it again with the "
+        "same idempotency_key."
+    )
+    code = DatabaseUnavailableError.code
+    outcome.errors.extend(Refused(index, code, detail) for index in range(start, end))
 
 
 def _conflict(new_job: submissions.NewJob) -> IdempotencyConflictError:

@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from app.api.fields import In, Out, ShortText, Text, Time, UserId, UserIdFilter
-from app.api.paging import MAX_LIMIT, Page, list_of, next_link
+from app.api.paging import MAX_LIMIT, Page, Window, list_of, next_link
 from app.api.services import services
 from app.errors import NotFoundError
 from app.jobs.tags import MAX_TAG_CHARS
@@ -26,7 +26,7 @@ class MemoryIn(In):
     content: Text
     owner_user_id: UserId
     media_type: ShortText | None = None
-    image_path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    image_path: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
 
 
 class TagOut(Out):
@@ -118,12 +118,18 @@ def show_memory(memory_id: str) -> MemoryOut:
 
 
 @blueprint.get("/memories/<memory_id>/tags")
+@blueprint.input(Window, location="query")
 @blueprint.output(list_of(TagOut))
-def list_tags(memory_id: str) -> list[TagOut]:
-    """List a memory's tags, oldest first; the memory itself may be kept in another program."""
+def list_tags(memory_id: str, query_data: Window) -> tuple[list[TagOut], int, dict[str, str]]:
+    """List a memory's tags, newest first; the memory itself may be kept in another program."""
     with services().database.read() as connection:
-        rows = memories.tags(connection, memory_id)
-    return [TagOut.model_validate(row, from_attributes=True) for row in rows]
+        newest_first = memories.tags(connection, memory_id)[::-1]
+    end = query_data.offset + query_data.limit
+    page = [
+        TagOut.model_validate(row, from_attributes=True)
+        for row in newest_first[query_data.offset : end]
+    ]
+    return page, 200, next_link(offset=end) if len(newest_first) > end else {}
 
 
 @blueprint.post("/memories/<memory_id>/tags")

@@ -33,11 +33,16 @@ class Row(Protocol):
 RowT = TypeVar("RowT", bound=Row)
 
 
-class Page(In):
-    """Which part of a list; ``cursor`` comes from the ``Link`` header of the page before."""
+class Window(In):
+    """Which part of a short list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
+
+
+class Page(Window):
+    """Which part of a list; ``cursor`` comes from the ``Link`` header of the page before."""
+
     cursor: Annotated[str, Field(max_length=500)] | None = None
 
     def window(self) -> dict[str, Any]:

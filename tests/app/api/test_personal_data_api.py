@@ -96,7 +96,11 @@ def test_tags_are_added_and_confirmed(client: FlaskClient) -> None:
         {"tag": "lake", "status": "suggested"},
         {"tag": "bike", "status": "confirmed"},
     ]
-    assert client.get(address).json == tags
+    newest_first = client.get(address, query_string={"limit": 1})
+    assert newest_first.json == tags[:0:-1]
+    following = newest_first.headers["Link"].split(">")[0].removeprefix("<")
+    assert client.get(following).json == tags[:1]
+    assert "Link" not in client.get(following).headers
     assert client.get(f"/memories/{memory['id']}").json["tags"] == tags
 
 
