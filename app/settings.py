@@ -35,7 +35,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=False)
 
-    database_url: str = _env("DATABASE_URL", "")
+    # URLs may hold a password: they are not printed with the others.
+    database_url: str = _env("DATABASE_URL", "", repr=False)
     redis_url: SecretStr = _env("REDIS_URL", SecretStr(""))
     redis_host: str = _env("REDIS_HOST", "localhost")
     redis_port: int = _env("REDIS_PORT", 6379, ge=1, le=65_535)
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
     queue_job_ttl_s: int = _env("QUEUE_JOB_TTL", 0, ge=0)
     retention_days: int = _env("RETENTION_DAYS", 30, ge=1)
 
-    llm_base_url: str = _env("LLM_BASE_URL", "")
+    llm_base_url: str = _env("LLM_BASE_URL", "", repr=False)
     llm_api_key: SecretStr = _env("LLM_API_KEY", SecretStr("not-needed"))
     llm_text_model: str = _env("LLM_TEXT_MODEL", "mistral", min_length=1)
     llm_vision_model: str = _env("LLM_VISION_MODEL", "llava", min_length=1)
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
     web_workers: int = _env("WEB_WORKERS", 2, ge=1, le=64)
     web_threads: int = _env("WEB_THREADS", 8, ge=1, le=256)
     allow_no_keys: bool = _env("ALLOW_NO_KEYS", False)
-    server_url: str = _env("LLM_JOBS_URL", "")
+    server_url: str = _env("LLM_JOBS_URL", "", repr=False)
 
     log_format: Literal["json", "console"] = _env("LOG_FORMAT", "json")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _env("LOG_LEVEL", "INFO")
@@ -84,6 +85,8 @@ class Settings(BaseSettings):
                 "postgresql://user:password@localhost/llm_jobs"
             )
         if scheme.split("+")[0] == "sqlite":
+            if rest in ("", "/", "/:memory:"):
+                raise ValueError("must name a file, for example sqlite:////var/lib/llm-jobs.db")
             return value
         return f"postgresql+psycopg://{rest}"
 
@@ -151,6 +154,10 @@ def load(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
     except ValidationError as error:
         problems += _in_words(error)
+    except Exception:
+        if not config_file:
+            raise
+        problems.append(f"LLM_JOBS_CONFIG: {config_file} is not YAML with one NAME: value a line")
     if problems:
         raise SettingsError("\n".join(problems))
     return settings

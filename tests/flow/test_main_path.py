@@ -3,10 +3,10 @@
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+import requests
 
 REMINDER = {"query": "remind me to call the dentist tomorrow at 9"}
 
@@ -18,19 +18,18 @@ def _well_behaved(running):
     running.llm.misbehave("none")
 
 
-def test_curl_submits_a_job_that_completes_and_is_told_once(running):
+def test_a_submitted_job_completes_and_is_told_once(running):
     body = json.dumps({"job_type": "intent_classify", "payload": REMINDER, "user_id": 12345})
-    printed = subprocess.run(
-        ["curl", "-sS", "-w", "\n%{http_code}", "-X", "POST", f"{running.web_url}/llm_jobs"]
-        + ["-H", "Content-Type: application/json", "-d", body],
-        capture_output=True,
-        text=True,
-        check=True,
+    # As curl sends it: the text as it stands, and one header.
+    answer = requests.post(
+        f"{running.web_url}/llm_jobs",
+        data=body,
+        headers={"Content-Type": "application/json"},
         timeout=30,
-    ).stdout
-    text, status = printed.rsplit("\n", 1)
-    accepted = json.loads(text)
-    assert (status, accepted["status"]) == ("201", "queued")
+    )
+    accepted = answer.json()
+    assert (answer.status_code, accepted["status"]) == (201, "queued")
+    assert answer.headers["Location"] == f"/llm_jobs/{accepted['id']}"
 
     job = running.wait_for(accepted["id"], "completed")
 

@@ -48,6 +48,16 @@ def test_a_server_on_path_is_found_first(tmp_path: Path, monkeypatch: pytest.Mon
     assert find_server() == redis
 
 
+@pytest.mark.parametrize(("version", "is_taken"), [("6.0.16", False), ("6.2.0", True)])
+def test_a_server_on_path_that_is_too_old_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, is_taken: bool
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text = f"#!/bin/sh\necho Redis server v={version} sha=00000000:0 malloc=libc bits=64\n"
+    on_path = _program(tmp_path, "redis-server", text)
+    assert (find_server() == on_path) is is_taken
+
+
 def test_without_one_on_path_redislites_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
