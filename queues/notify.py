@@ -30,11 +30,13 @@ end
 return redis.call('INCR', KEYS[2])
 """
 
-# What is no number counts as missing.
+# What is no number counts as missing; so does a mark that is further ahead of SQL's than any
+# outage can bring it: SQL must not learn it, for it could not grow on from there.
 _READ_MARK = """
 local value = redis.call('GET', KEYS[1]) or ''
 local mark = 0
 if #value <= 15 and string.match(value, '^%d+$') then mark = tonumber(value) end
+if mark > tonumber(ARGV[1]) + 1000000000 then mark = 0 end
 """
 
 # KEYS: mark. ARGV: the mark that SQL holds. Returns the grown mark, or -1 when it is below SQL's.

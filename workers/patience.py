@@ -1,17 +1,24 @@
 """A Redis that is away does not end a worker: it waits."""
 
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from rq.exceptions import StopRequested
 
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 2.0
+REFUSED_WAIT_S = 1.0
+MALFORMED_WAIT_S = 0.1
 
 
 class _LoggedBackoff(ExponentialBackoff):
@@ -29,6 +36,25 @@ def be_patient(connection: Redis) -> None:
     Signal handlers still run while it waits, and what they raise ends the wait.
     """
     connection.set_retry(_retry(_LoggedBackoff(cap=LONGEST_WAIT_S, base=0.1), -1))
+
+
+@contextmanager
+def survived(doing: str) -> Iterator[None]:
+    """Log what goes wrong with Redis, or with what lies in it, and go on after a moment.
+
+    RQ's loop ends the worker at any exception: when Redis refuses a command (it is full, a
+    replica, cannot save), and at a hash or a registry that anybody may have written.
+    """
+    try:
+        yield
+    except StopRequested:
+        raise
+    except RedisError as error:
+        logger.warning("%s: redis refused it: %s", doing, type(error).__name__)
+        time.sleep(REFUSED_WAIT_S)
+    except Exception as error:  # noqa: BLE001 - see above
+        logger.warning("%s: left alone: %s", doing, type(error).__name__)
+        time.sleep(MALFORMED_WAIT_S)
 
 
 def quick_copy(connection: Redis, timeout_s: float = 1.0) -> Redis:

@@ -18,7 +18,7 @@ from app.errors import DatabaseUnavailableError
 from app.job_types.registry import all_job_types
 from app.jobs.retry import backoff_s
 from app.store import control, outbox, relay, relay_state, submissions
-from app.store.database import EPOCH, Database, Transaction
+from app.store.database import Database, Transaction
 from app.store.outcomes import Problem
 from app.store.relay_state import RelayState
 from queues import notify, registries
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 OUTAGE_GAP_S = 5.0
 """A longer gap between two ticks was an outage, in which no lease could be extended."""
+LONG_TICK_S = 15.0
+"""No tick lasts so long: it was frozen. In less no lease of 30 s, extended every 10 s, runs out."""
 LEASES_REST_S = 30.0
 LOST_MARGIN_S = 60.0
 """A ticket is lost when the list's head is so much younger than its job's dispatch."""
@@ -64,7 +66,7 @@ class Relay:
         try:
             with self._database.begin() as connection:
                 state = relay_state.read(connection)
-                self._rest_after_outage(connection, state)
+                self._rest_after_outage(connection, state, OUTAGE_GAP_S)
         except DatabaseUnavailableError:
             logger.warning("the database does not answer")
             return False
@@ -97,23 +99,26 @@ class Relay:
 
     def _finish(self) -> None:
         with self._database.begin() as connection:
+            # Everything may have frozen in mid-tick, which the next one would not notice.
+            self._rest_after_outage(connection, relay_state.read(connection), LONG_TICK_S)
             relay_state.finish_tick(connection)
 
     # -- leases and expiry --------------------------------------------------------------------
 
-    def _rest_after_outage(self, connection: Transaction, state: RelayState) -> None:
-        gap_s = (state.now - state.last_tick_at).total_seconds()
-        has_ticked = state.last_tick_at > EPOCH
-        if has_ticked and gap_s > OUTAGE_GAP_S:
+    def _rest_after_outage(
+        self, connection: Transaction, state: RelayState, longest_gap_s: float
+    ) -> None:
+        if state.gap_s > longest_gap_s:
             relay_state.rest_leases(connection, LEASES_REST_S)
 
     def _take_back_leases(self) -> None:
-        with self._database.read() as connection:
-            state = relay_state.read(connection)
-        if state.now < state.leases_rest_until:
-            return
         with self._database.begin() as connection:
-            for row in relay.expired_leases(connection, SLICE):
+            rows = relay.expired_leases(connection, SLICE)
+            # Asked after the rows: everything may have frozen just before they were looked for.
+            state = relay_state.read(connection)
+            if state.now < state.leases_rest_until or state.gap_s > LONG_TICK_S:
+                return
+            for row in rows:
                 with _apart(connection, row.id):
                     relay.take_back(connection, row, _LOST, backoff_s(row.failures + 1))
                     logger.warning("took the job back: its worker was lost", extra=_of(row))

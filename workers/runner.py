@@ -7,16 +7,19 @@ the job's content.
 
 import logging
 import time
+import traceback
 from dataclasses import dataclass
 from datetime import datetime
 
 from rq import get_current_job
+from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from app.errors import DatabaseUnavailableError
 from app.store import claims
 from app.store.claims import Claim
 from app.store.database import Transaction
+from queues.ticket import parse_rq_id
 from workers.attempt import Attempt
 from workers.runtime import Runtime, current
 
@@ -53,22 +56,42 @@ def run(job_id: object, seq: object) -> None:
     if not isinstance(job_id, str) or not isinstance(seq, int):
         logger.warning("a ticket with unreadable arguments was dropped")
         return
-    runtime = current()
-    started = time.monotonic()
-    ticket = _ticket_of_rq(runtime)
-    deadline = started + max(ticket.timeout_s - FINISH_MARGIN_S, ticket.timeout_s / 2)
-    claim = _claim(runtime, job_id, seq, ticket.enqueued_at)
-    if claim is None:
-        logger.info("ticket is void", extra={"job_id": job_id, "seq": seq})
+    job = get_current_job()
+    if job is not None and parse_rq_id(job.id) != (job_id, seq):
+        # The worker keeps the lease of the job in its name: another's would run out.
+        logger.warning("a ticket with another one's name was dropped", extra={"job_id": job_id})
         return
-    failure = _attempt(runtime, claim, deadline)
+    failure = _outcome(current(), job, job_id, seq)
     if failure is not None:
         # Raised here, outside of every except block: a chained exception would carry the prompt.
         raise JobFailed(failure)
 
 
-def _ticket_of_rq(runtime: Runtime) -> _Ticket:
-    job = get_current_job()
+def _outcome(runtime: Runtime, rq_job: Job | None, job_id: str, seq: int) -> str | None:
+    """Claim the job and run it; returns the code of a failure, ``None`` otherwise."""
+    started = time.monotonic()
+    ticket = _ticket_of_rq(runtime, rq_job)
+    deadline = started + max(ticket.timeout_s - FINISH_MARGIN_S, ticket.timeout_s / 2)
+    try:
+        claim = _claim(runtime, job_id, seq, ticket.enqueued_at)
+        if claim is None:
+            logger.info("ticket is void", extra={"job_id": job_id, "seq": seq})
+            return None
+        return _attempt(runtime, claim, deadline)
+    except JobTimeoutException:
+        return "job_timeout"
+    except DatabaseUnavailableError:
+        return "database_unavailable"
+    except Exception as error:  # noqa: BLE001 - its text may hold the prompt: RQ must not file it
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        name = type(error).__name__
+        logger.error(  # noqa: TRY400 - likewise
+            "the attempt broke: %s at %s:%s", name, place.filename, place.lineno
+        )
+        return "internal_error"
+
+
+def _ticket_of_rq(runtime: Runtime, job: Job | None) -> _Ticket:
     timeout_s = float(runtime.settings.queue_job_timeout_s)
     if job is None:
         return _Ticket(None, timeout_s)
@@ -90,7 +113,7 @@ def _claim(runtime: Runtime, job_id: str, seq: int, enqueued_at: str | None) -> 
             with runtime.database.begin() as connection:
                 if unknown and (held := _held(runtime, connection, job_id)):
                     return held
-                return claims.claim(
+                claim = claims.claim(
                     connection,
                     job_id=job_id,
                     seq=seq,
@@ -99,14 +122,15 @@ def _claim(runtime: Runtime, job_id: str, seq: int, enqueued_at: str | None) -> 
                     lease_s=LEASE_S,
                     enqueued_at=enqueued_at,
                 )
+                # The commit may have been on its way still when it was looked for.
+                return claim or (_held(runtime, connection, job_id) if unknown else None)
         except DatabaseUnavailableError:
             unknown = True
             runtime.database.forget_connections()
             if time.monotonic() > give_up:
-                break
+                # Not started, so nothing is lost: maintenance finds that the ticket is missing.
+                raise
             time.sleep(0.5)
-    # Not started, so nothing is lost: maintenance finds the ticket missing and makes a new one.
-    raise JobFailed("database_unavailable")
 
 
 def _held(runtime: Runtime, connection: Transaction, job_id: str) -> Claim | None:

@@ -49,8 +49,8 @@ class _Holder:
     runtime: Runtime | None = None
 
 
-def install(runtime: Runtime) -> None:
-    """Make this the process's runtime."""
+def install(runtime: Runtime | None) -> None:
+    """Make this the process's runtime; ``None``: the next user builds one."""
     _Holder.runtime = runtime
 
 

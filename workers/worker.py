@@ -33,7 +33,7 @@ from queues.lifeline import die_with_parent
 from queues.names import expand
 from workers.beat import Beat, bounded
 from workers.horse import kill_group, wait_for_exit
-from workers.patience import be_patient, quick_copy
+from workers.patience import be_patient, quick_copy, survived
 
 if TYPE_CHECKING:
     from workers.leases import Lease
@@ -109,6 +109,37 @@ class LLMWorker(Worker):
         if named:
             self.connection.sadd(self.queue_class.redis_queues_keys, *named)
 
+    def check_for_suspension(self, burst: bool) -> None:
+        """Wait while RQ is suspended."""
+        with survived("asking whether RQ is suspended"):
+            super().check_for_suspension(burst)
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's own clean-up of its registries; nothing of ours depends on it."""
+        with survived("cleaning RQ's registries"):
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ's is
+        # RQ sets it last; a clean-up that was cut short is not begun again at once.
+        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares it as None
+
+    def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> tuple[Job, Queue] | None:
+        """Take the next ticket; one that cannot be read is dropped, for SQL knows its job."""
+        while True:
+            with survived("taking a ticket"):
+                return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say that this worker lives, as part of ``pipeline`` or at once."""
+        if pipeline is not None:
+            super().heartbeat(timeout, pipeline)
+            return
+        with survived("the heartbeat"):
+            super().heartbeat(timeout)
+
+    def handle_payload(self, message: Any) -> None:
+        """Obey a command; one that is malformed must not end the listening thread."""
+        with survived("a command"):
+            super().handle_payload(message)  # type: ignore[no-untyped-call]  # RQ's is
+
     def teardown(self) -> None:
         """Say goodbye, if Redis is there to hear it."""
         if self.is_horse:
@@ -150,19 +181,27 @@ class LLMWorker(Worker):
         """Run the ticket in a work-horse and watch over it."""
         assert self._make_lease is not None
         self._lease = self._make_lease(job.id)
-        execution = self.prepare_execution(job)
-        self.fork_work_horse(job, queue)
-        self.monitor_work_horse(job, queue, execution)
-        self.set_state(WorkerStatus.IDLE)
+        execution: Execution | None = None
+        with survived(f"preparing ticket {job.id}"):
+            execution = self.prepare_execution(job)
+        if execution is not None:
+            self.fork_work_horse(job, queue)
+            self.monitor_work_horse(job, queue, execution)
+        self.executions.clear()
+        with survived("telling the state"):
+            self.set_state(WorkerStatus.IDLE)
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """Fork; the child has a process group of its own and dies with this worker."""
         parent_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
-            os.setpgid(0, 0)
-            die_with_parent(parent_pid)
-            self.main_work_horse(job, queue)
+            try:
+                os.setpgid(0, 0)
+                die_with_parent(parent_pid)
+                self.main_work_horse(job, queue)
+            finally:
+                os._exit(1)  # a signal may have raised: the child must not become a second worker
         # Also from this side: whichever runs first, the group stands before it is needed.
         with suppress(OSError):
             os.setpgid(pid, pid)
@@ -177,18 +216,23 @@ class LLMWorker(Worker):
         """
         job.started_at = now()
         status: int | None = None
-        beats = self._start_beats(job, execution)
+        beats: list[Beat] = []
         try:
+            beats = self._start_beats(job, execution)
             status = self._watch(job)
         finally:
+            if status is None:
+                self.kill_horse()
+                self.wait_for_horse()
+            self._horse_pid = 0
             for beat in beats:
                 beat.stop()
-            self._horse_pid = 0
             self.executions.pop(execution.id, None)
             if status != os.EX_OK:
                 self._give_up_lease()
         if status != os.EX_OK:
-            self._file_killed(job, queue, execution, status)
+            with survived(f"filing ticket {job.id}"):
+                self._file_killed(job, queue, execution, status)
 
     def _start_beats(self, job: Job, execution: Execution) -> list[Beat]:
         assert self._lease is not None

@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 
 from app.store.database import sql_now
 from app.store.paging import Cursor, newest_first
-from app.store.schema import calendar_events
+from app.store.user_tables import calendar_events
 
 
 @dataclass(frozen=True)

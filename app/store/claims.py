@@ -143,7 +143,11 @@ def _requeued_by_a_person(
             reason="requeued in RQ",
         )
     requeued = start(connection, job_id, token, lease_s).values(
-        max_attempts=one_more_failure(), expires_at=None, dispatched_at=sql_now(connection)
+        max_attempts=one_more_failure(),
+        deferrals=0,
+        deferred_since=None,
+        expires_at=None,
+        dispatched_at=sql_now(connection),
     )
     row: Row[Any] = connection.execute(requeued).one()
     return row

@@ -6,6 +6,7 @@ workers on machines whose clocks differ agree. ``sql_now`` is that clock; a test
 """
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,6 +40,8 @@ Transaction = Connection
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BUSY_TIMEOUT_MS = 10_000
+_READ_ONLY = "25006"
+"""PostgreSQL's code for a write on a server that is a standby now: wait for the new primary."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -166,9 +169,11 @@ def is_outage(error: BaseException) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    # SQLite reports a missing table, which no waiting mends, under the same class.
-    missing = str(error.orig).startswith("no such")
-    return error.connection_invalidated or (isinstance(error, OperationalError) and not missing)
+    if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+        return True
+    # SQLite reports a wrong statement, which no waiting mends, under the same class.
+    is_wrong = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return error.connection_invalidated or (isinstance(error, OperationalError) and not is_wrong)
 
 
 def open_database(

@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 from app.jobs.tags import normal_tags
 from app.store.database import sql_now
 from app.store.paging import Cursor, newest_first
-from app.store.schema import memories, memory_tags
+from app.store.user_tables import memories, memory_tags
 from app.store.words import index_content, index_tags
 
 TAG_STATUSES = ("suggested", "confirmed", "rejected")

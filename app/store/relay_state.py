@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, case, select, update
 
-from app.store.database import sql_now
+from app.store.database import EPOCH, sql_now
 from app.store.schema import relay_state
 
 
@@ -18,6 +18,13 @@ class RelayState:
     last_tick_at: datetime
     leases_rest_until: datetime
     repush_before: datetime | None
+
+    @property
+    def gap_s(self) -> float:
+        """Seconds since the last tick ended; 0 before the first."""
+        if self.last_tick_at == EPOCH:
+            return 0.0
+        return (self.now - self.last_tick_at).total_seconds()
 
 
 def read(connection: Connection) -> RelayState:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from app.store.memories import MemoryRow, with_tags
-from app.store.schema import memories, memory_words
+from app.store.user_tables import memories, memory_words
 from app.store.words import words_of
 
 MAX_QUERY_WORDS = 32

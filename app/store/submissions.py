@@ -57,7 +57,9 @@ def add(
         return []
     now = sql_time(connection)
     rows = [_values(new_job, now, dispatched=dispatched) for new_job in new_jobs]
-    created = set(connection.scalars(_insert_or_ignore(connection), rows))
+    # In one order, whatever the client's: two batches with the same keys would deadlock.
+    ordered = sorted(rows, key=_by_key)
+    created = set(connection.scalars(_insert_or_ignore(connection), ordered))
     if created:
         connection.execute(
             insert(job_transitions), [_first_transition(job_id, now, actor) for job_id in created]
@@ -72,6 +74,10 @@ def add(
         else:
             outcomes.append(_earlier(connection, new_job))
     return outcomes
+
+
+def _by_key(row: dict[str, Any]) -> tuple[int, str, str]:
+    return row["user_id"] or 0, row["idempotency_key"] or "", row["id"]
 
 
 def _insert_or_ignore(connection: Connection) -> Any:

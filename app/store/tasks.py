@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 from app.jobs.context import OpenTask
 from app.store.database import sql_now
 from app.store.paging import Cursor, newest_first
-from app.store.schema import tasks
+from app.store.user_tables import tasks
 
 OPEN = "NOT_DONE"
 

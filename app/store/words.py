@@ -12,7 +12,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, delete, insert, select
 
-from app.store.schema import memories, memory_tags, memory_words
+from app.store.user_tables import memories, memory_tags, memory_words
 
 _WORD = re.compile(r"[^\W_]+")
 _MAX_WORD_CHARS = 64

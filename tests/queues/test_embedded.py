@@ -145,7 +145,7 @@ def test_a_taken_port_is_a_clear_error() -> None:
 def test_a_server_that_does_not_answer_is_a_clear_error_and_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _program(tmp_path, "redis-server", "#!/bin/sh\nexec /bin/sleep 60\n")
+    _program(tmp_path, "redis-server", '#!/bin/sh\n[ "$1" = --version ] || exec /bin/sleep 60\n')
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(embedded, "_START_TIMEOUT_S", 0.3)
     server = EmbeddedRedis()

@@ -101,5 +101,5 @@ def test_a_restored_mark_is_above_both(
 def test_large_marks_are_exact(redis_client: Redis) -> None:
     redis_client.set(notify.MARK_KEY, 123_456_789_012_345)
 
-    assert notify.grow_mark(redis_client, 5) == 123_456_789_012_346
+    assert notify.grow_mark(redis_client, 123_456_789_012_345) == 123_456_789_012_346
     assert redis_client.get(notify.MARK_KEY) == b"123456789012346"

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.jobs.status import JobStatus
-from app.store import claims, outcomes, relay, relay_state
+from app.store import claims, control, outcomes, relay
 from app.store.database import EPOCH, Database, sql_time
 from app.store.outcomes import Report
 from tests.factories import (
@@ -200,6 +200,16 @@ def test_a_requeued_ticket_that_rq_delivers_twice_starts_one_attempt(database: D
     assert row_of(database, job_id).attempts == 2
 
 
+def test_requeueing_begins_the_run_of_deferrals_again(database: Database) -> None:
+    claim = claimed(database)
+    with database.begin() as connection:
+        outcomes.defer(connection, claim, PROBLEM, Report(), 60)
+
+    again = claimed(database, claim.job_id, enqueued_at=LATER)
+
+    assert (again.deferrals, again.deferred_since) == (0, None)
+
+
 def test_a_requeued_job_no_longer_expires(database: Database) -> None:
     job_id = ended(database, JobStatus.FAILED, ttl_s=60)
     late = database.shifted(100)
@@ -219,8 +229,6 @@ def test_a_completed_or_cancelled_job_never_starts_again(
 
 
 def test_a_job_cancelled_in_mid_attempt_never_starts_again(database: Database) -> None:
-    from app.store import control
-
     claim = claimed(database)
     with database.begin() as connection:
         control.cancel(connection, control.locked(connection, claim.job_id), "api")
@@ -290,10 +298,3 @@ def test_attempts_only_grow(database: Database) -> None:
         fail(database, again)
 
     assert numbers == [1, 2, 3, 4]
-
-
-def test_the_relay_starts_with_leases_at_rest_for_ever_past(database: Database) -> None:
-    with database.read() as connection:
-        state = relay_state.read(connection)
-
-    assert (state.mark, state.last_tick_at, state.leases_rest_until) == (0, EPOCH, EPOCH)

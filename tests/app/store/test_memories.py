@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from app.store import memories
 from app.store.database import Database
 from app.store.memories import MemoryRow, TagRow
-from app.store.schema import memory_tags
+from app.store.user_tables import memory_tags
 
 
 def _add(database: Database, content: str = "Hello", owner: int = 7) -> MemoryRow:

@@ -39,11 +39,14 @@ def test_a_job_is_stored_with_its_first_transition(database: Database) -> None:
 def test_the_row_and_its_transition_stand_or_fall_together(database: Database) -> None:
     job = new_job()
 
-    with pytest.raises(RuntimeError), database.begin() as connection:
-        submissions.add(connection, [job], dispatched=True, actor="api")
-        assert connection.scalar(select(func.count()).select_from(job_transitions)) == 1
-        raise RuntimeError("killed before the commit")
+    def add_and_die() -> None:
+        with database.begin() as connection:
+            submissions.add(connection, [job], dispatched=True, actor="api")
+            assert connection.scalar(select(func.count()).select_from(job_transitions)) == 1
+            raise RuntimeError("killed before the commit")
 
+    with pytest.raises(RuntimeError):
+        add_and_die()
     assert _count(database) == 0
     assert moves_of(database, job.id) == []
 

@@ -1,4 +1,4 @@
-"""The first schema: jobs, their transitions and attempts, the relay's state, the users' data."""
+"""Jobs, their transitions and attempts, and the relay's state."""
 
 from datetime import UTC, datetime
 
@@ -16,11 +16,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def upgrade() -> None:
-    """Create every table."""
+    """Create the tables."""
     _create_jobs()
     _create_history()
     _create_relay_state()
-    _create_user_data()
 
 
 def _create_jobs() -> None:
@@ -230,82 +229,7 @@ def _create_relay_state() -> None:
     )
 
 
-def _create_user_data() -> None:
-    op.create_table(
-        "memories",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("owner_user_id", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
-        sa.Column("media_type", sa.Text(), nullable=True),
-        sa.Column("image_path", sa.Text(), nullable=True),
-        sa.Column("created_at", _TIME, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_memories"),
-    )
-    op.create_index("ix_memories_newest", "memories", ["created_at", "id"], unique=False)
-    op.create_index(
-        "ix_memories_owner", "memories", ["owner_user_id", "created_at", "id"], unique=False
-    )
-    op.create_table(
-        "memory_tags",
-        sa.Column("id", _BIG_ID, autoincrement=True, nullable=False),
-        sa.Column("memory_id", sa.Text(), nullable=False),
-        sa.Column("tag", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("created_at", _TIME, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_memory_tags"),
-        sa.UniqueConstraint("memory_id", "tag", name="uq_memory_tags_memory_id_tag"),
-    )
-    op.create_table(
-        "tasks",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("owner_user_id", sa.BigInteger(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("due_at", _TIME, nullable=True),
-        sa.Column("created_at", _TIME, nullable=False),
-        sa.CheckConstraint("state IN ('NOT_DONE', 'DONE')", name=op.f("ck_tasks_state")),
-        sa.PrimaryKeyConstraint("id", name="pk_tasks"),
-    )
-    op.create_index("ix_tasks_newest", "tasks", ["created_at", "id"], unique=False)
-    op.create_index(
-        "ix_tasks_owner", "tasks", ["owner_user_id", "state", "created_at", "id"], unique=False
-    )
-    op.create_table(
-        "calendar_events",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("owner_user_id", sa.BigInteger(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("event_time", _TIME, nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("source_type", sa.Text(), nullable=True),
-        sa.Column("source_detail", sa.Text(), nullable=True),
-        sa.Column("created_at", _TIME, nullable=False),
-        sa.CheckConstraint(
-            "status IN ('pending', 'confirmed', 'rejected')", name=op.f("ck_calendar_events_status")
-        ),
-        sa.PrimaryKeyConstraint("id", name="pk_calendar_events"),
-    )
-    op.create_index(
-        "ix_calendar_events_newest", "calendar_events", ["created_at", "id"], unique=False
-    )
-    op.create_index(
-        "ix_calendar_events_owner",
-        "calendar_events",
-        ["owner_user_id", "created_at", "id"],
-        unique=False,
-    )
-
-
 def downgrade() -> None:
-    """Drop every table."""
-    for table in (
-        "calendar_events",
-        "tasks",
-        "memory_tags",
-        "memories",
-        "relay_state",
-        "attempts",
-        "job_transitions",
-        "jobs",
-    ):
+    """Drop the tables."""
+    for table in ("relay_state", "attempts", "job_transitions", "jobs"):
         op.drop_table(table)
