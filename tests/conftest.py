@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, text
 
 from app.settings import Settings, load
-from app.store.database import Database, open_database
+from app.store import user_tables
+from app.store.database import EPOCH, Database, open_database
 from app.store.migrate import upgrade
+from app.store.schema import metadata, relay_state
 from queues.embedded import EmbeddedRedis
 
+# Its import puts the users' tables into the metadata.
+assert user_tables.memories.metadata is metadata
 _SETTING_NAMES = {str(field.validation_alias) for field in Settings.model_fields.values()} | {
     "LLM_JOBS_CONFIG",
     "RQ_REDIS_URL",
@@ -134,13 +138,40 @@ def sqlite_database(sqlite_url: str) -> Iterator[Database]:
     database.forget_connections()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A migrated, empty database; the test runs on SQLite and on PostgreSQL."""
-    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
-    database = open_database(request.getfixturevalue(name))
+@pytest.fixture(scope="session")
+def shared_postgres(postgres_server: str, postgres_template: str) -> Iterator[Database]:
+    """One PostgreSQL database for the tests that break nothing: copying one takes much longer."""
+    _run_on_postgres(postgres_server, f"CREATE DATABASE shared TEMPLATE {postgres_template}")
+    database = open_database(_database_url(postgres_server, "shared"))
     yield database
     database.forget_connections()
+
+
+@pytest.fixture
+def emptied_postgres(shared_postgres: Database) -> Database:
+    """The shared PostgreSQL database without what earlier tests left in it."""
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    shared_postgres.forget_connections()
+    with shared_postgres.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+        connection.execute(
+            insert(relay_state).values(id=1, mark=0, last_tick_at=EPOCH, leases_rest_until=EPOCH)
+        )
+    return shared_postgres
+
+
+@pytest.fixture(params=["sqlite_database", "emptied_postgres"], ids=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A migrated, empty database; the test runs on SQLite and on PostgreSQL."""
+    database = request.getfixturevalue(request.param)
+    assert isinstance(database, Database)
+    return database
 
 
 @pytest.fixture

@@ -6,9 +6,13 @@ their own. They are started after the fork and stopped before the next one.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from weakref import WeakSet
 
 logger = logging.getLogger(__name__)
+
+_started: WeakSet[threading.Thread] = WeakSet()
 
 
 class Beat(threading.Thread):
@@ -19,6 +23,7 @@ class Beat(threading.Thread):
         self._interval_s = interval_s
         self._action = action
         self._stopped = threading.Event()
+        _started.add(self)
 
     def run(self) -> None:
         """Beat until stopped."""
@@ -44,5 +49,18 @@ def bounded(name: str, action: Callable[[], object], patience_s: float) -> None:
             logger.warning("%s failed: %s", name, type(error).__name__)
 
     thread = threading.Thread(target=attempt, name=name, daemon=True)
+    _started.add(thread)
     thread.start()
     thread.join(patience_s)
+
+
+def settle(patience_s: float) -> None:
+    """Before a fork: wait for what was left behind, but not for ever.
+
+    A fork in the middle of another thread's SQLite transaction copies its lock into the child,
+    where nobody ever gives it back: no write of the child would succeed.
+    """
+    deadline = time.monotonic() + patience_s
+    for thread in list(_started):
+        if thread.is_alive():
+            thread.join(max(0.0, deadline - time.monotonic()))

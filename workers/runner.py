@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rq import get_current_job
-from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from app.errors import DatabaseUnavailableError
@@ -61,16 +60,16 @@ def run(job_id: object, seq: object) -> None:
         # The worker keeps the lease of the job in its name: another's would run out.
         logger.warning("a ticket with another one's name was dropped", extra={"job_id": job_id})
         return
-    failure = _outcome(current(), job, job_id, seq)
+    failure = _outcome(current(), job_id, seq)
     if failure is not None:
         # Raised here, outside of every except block: a chained exception would carry the prompt.
         raise JobFailed(failure)
 
 
-def _outcome(runtime: Runtime, rq_job: Job | None, job_id: str, seq: int) -> str | None:
+def _outcome(runtime: Runtime, job_id: str, seq: int) -> str | None:
     """Claim the job and run it; returns the code of a failure, ``None`` otherwise."""
     started = time.monotonic()
-    ticket = _ticket_of_rq(runtime, rq_job)
+    ticket = _ticket_of_rq(runtime)
     deadline = started + max(ticket.timeout_s - FINISH_MARGIN_S, ticket.timeout_s / 2)
     try:
         claim = _claim(runtime, job_id, seq, ticket.enqueued_at)
@@ -91,7 +90,8 @@ def _outcome(runtime: Runtime, rq_job: Job | None, job_id: str, seq: int) -> str
         return "internal_error"
 
 
-def _ticket_of_rq(runtime: Runtime, job: Job | None) -> _Ticket:
+def _ticket_of_rq(runtime: Runtime) -> _Ticket:
+    job = get_current_job()
     timeout_s = float(runtime.settings.queue_job_timeout_s)
     if job is None:
         return _Ticket(None, timeout_s)

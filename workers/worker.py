@@ -31,7 +31,7 @@ import workers.rq_settings  # noqa: F401 - makes RQ safe, and stops at a wrong e
 from app.settings import SettingsError
 from queues.lifeline import die_with_parent
 from queues.names import expand
-from workers.beat import Beat, bounded
+from workers.beat import Beat, bounded, settle
 from workers.horse import kill_group, wait_for_exit
 from workers.patience import be_patient, quick_copy, survived
 
@@ -44,6 +44,7 @@ BEAT_S = 10.0
 KILL_GRACE_S = 30.0
 """A work-horse that has not ended so long after its time-out is killed from outside."""
 SQL_PATIENCE_S = 5.0
+SETTLE_PATIENCE_S = 15.0
 
 
 class LLMWorker(Worker):
@@ -180,6 +181,7 @@ class LLMWorker(Worker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run the ticket in a work-horse and watch over it."""
         assert self._make_lease is not None
+        settle(SETTLE_PATIENCE_S)
         self._lease = self._make_lease(job.id)
         execution: Execution | None = None
         with survived(f"preparing ticket {job.id}"):

@@ -33,6 +33,8 @@ from tests.factories import (
 )
 from tests.relays import dispatcher_of, relay_of
 from workers import runner, runtime
+from workers import worker as worker_module
+from workers.leases import Lease
 from workers.runner import JobFailed, run
 from workers.runtime import Runtime
 from workers.worker import LLMWorker
@@ -190,6 +192,28 @@ def test_a_mark_that_was_set_to_its_limit_is_taken_for_one_wipe_and_then_grows_o
     relay.tick()
     relay.tick()
     assert "redis was wiped" not in caplog.text
+
+
+# -- forks ----------------------------------------------------------------------------------------
+
+
+def test_a_lease_that_is_still_being_written_does_not_lock_the_next_work_horse_out(
+    sqlite_database, drain, redis, llm, monkeypatch
+):
+    def extend_slowly(self: Lease) -> None:
+        with self._database.begin():
+            time.sleep(0.7)
+
+    monkeypatch.setattr(worker_module, "BEAT_S", 0.1)
+    monkeypatch.setattr("workers.runner.CLAIM_PATIENCE_S", 0.1)
+    monkeypatch.setattr(Lease, "extend", extend_slowly)
+    llm.misbehave("latency", seconds=0.3)
+    job_ids = [add_job(sqlite_database, **FOLLOWUP) for _ in range(2)]
+    push(redis, *job_ids)
+
+    drain()
+
+    assert [row_of(sqlite_database, job_id).status for job_id in job_ids] == ["completed"] * 2
 
 
 # -- signals --------------------------------------------------------------------------------------

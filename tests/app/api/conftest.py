@@ -1,52 +1,20 @@
 """Fixtures of the API's tests: the application on real databases and a real Redis."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, text
 from werkzeug.test import TestResponse
 
 from app.api.factory import create_app
 from app.intake import Intake
 from app.settings import Settings
-from app.store.database import Database, open_database
-from app.store.schema import metadata
+from app.store.database import Database
 from queues.dispatch import Dispatcher
 
 QUERY = {"query": "remind me to call the dentist tomorrow at 9"}
-
-
-@pytest.fixture(scope="session")
-def api_postgres(postgres_server: str, postgres_template: str) -> Iterator[Database]:
-    """One PostgreSQL database for all tests of the API; making one for each takes a second."""
-    engine = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE api_tests TEMPLATE {postgres_template}"))
-    engine.dispose()
-    database = open_database(postgres_server.replace("/postgres?", "/api_tests?"))
-    yield database
-    database.forget_connections()
-
-
-@pytest.fixture
-def emptied_postgres(api_postgres: Database) -> Database:
-    """The PostgreSQL database without what earlier tests left in it."""
-    with api_postgres.begin() as connection:
-        for table in reversed(metadata.sorted_tables):
-            if table.name != "relay_state":
-                connection.execute(table.delete())
-    return api_postgres
-
-
-@pytest.fixture(params=["sqlite_database", "emptied_postgres"])
-def database(request: pytest.FixtureRequest) -> Database:
-    """An empty database; the test runs on SQLite and on PostgreSQL."""
-    database = request.getfixturevalue(request.param)
-    assert isinstance(database, Database)
-    return database
 
 
 @pytest.fixture

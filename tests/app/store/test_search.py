@@ -4,9 +4,9 @@ from sqlalchemy import delete, func, select
 
 from app.store import memories
 from app.store.database import Database
+from app.store.search import MAX_QUERY_WORDS, search
 from app.store.user_tables import memories as memories_table
 from app.store.user_tables import memory_words
-from app.store.search import MAX_QUERY_WORDS, search
 from app.store.words import words_of
 
 
