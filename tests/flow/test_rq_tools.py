@@ -2,11 +2,15 @@
 
 import os
 import pickle
+import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from redis import Redis
+
+from tests.flow.conftest import ROOT
 
 FOLLOWUP = {"message": "I want to learn the cello"}
 
@@ -43,7 +47,8 @@ def test_rq_info_lists_the_queues_and_the_worker(web):
         assert queue in printed
     assert "1 workers" in printed
     assert f" {worker.pid})" in printed
-    assert "llm_intent-high" in web.run("rq", "info", "--by-queue")
+    by_queue = web.run("rq", "info", "--by-queue")
+    assert re.search(rf"llm_intent: +\S+{worker.pid}\S* ", by_queue)
 
 
 def test_a_worker_pool_works_without_flags(web):
@@ -147,3 +152,36 @@ def test_a_wrong_environment_stops_a_worker_with_every_error(web):
     printed = "".join(p.read_text() for p in web.folder.glob("*-rq.log"))
     for name in ("LLM_TIMEOUT", "PORT", "RQ_REDIS_URL"):
         assert name in printed
+
+
+def test_a_shell_that_has_sourced_the_env_file_has_what_rq_needs(web):
+    needed = {
+        name: web.environment[name]
+        for name in ("DATABASE_URL", "REDIS_URL", "LLM_BASE_URL", "IMAGE_DIR")
+    }
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    filled = [
+        f"{line.split('=')[0]}={needed.get(line.split('=')[0], line.partition('=')[2])}"
+        if "=" in line and not line.startswith("#")
+        else line
+        for line in lines
+    ]
+    env_file = web.folder / ".env"
+    env_file.write_text("\n".join(filled))
+    job_id = web.submit("intent_classify", {"query": "remind me to water the plants at 6pm"})
+    bad_id = web.submit("image_tag", {"memory_id": "m1", "image_path": "missing.jpg"})
+
+    command = f"set -a; . {env_file}; rq worker -b llm_image_tag llm_intent && rq info"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=ROOT,
+        env={"PATH": web.environment["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "llm_image_tag" in done.stdout
+    assert (web.job(job_id)["status"], web.job(bad_id)["status"]) == ("completed", "error")

@@ -201,8 +201,12 @@ def test_a_lease_that_is_still_being_written_does_not_lock_the_next_work_horse_o
     sqlite_database, drain, redis, llm, monkeypatch
 ):
     def extend_slowly(self: Lease) -> None:
+        if self._job_id != job_ids[0]:
+            return
+        while row_of(sqlite_database, job_ids[0]).status != "completed":
+            time.sleep(0.01)
         with self._database.begin():
-            time.sleep(0.7)
+            time.sleep(1.5)
 
     monkeypatch.setattr(worker_module, "BEAT_S", 0.1)
     monkeypatch.setattr("workers.runner.CLAIM_PATIENCE_S", 0.1)
