@@ -28,7 +28,7 @@ check: lint types contracts dependencies spelling dead-code ## style, types, lay
 test: $(INSTALLED) ## every test, with coverage
 ifeq ($(strip $(ARGS)),)
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -p tests.coverage_floor --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist loadfile -p tests.coverage_floor --cov --cov-report=
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

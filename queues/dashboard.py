@@ -50,7 +50,9 @@ def requeue_failed(redis: Redis, list_name: str) -> int:
     for rq_id in registry.get_job_ids(cleanup=False):
         try:
             registry.requeue(rq_id)
-        except (NoSuchJobError, InvalidJobOperation):
+        except RedisError:
+            raise
+        except Exception:  # noqa: BLE001, S112 - at a hash that was tampered with RQ raises anything
             continue
         requeued += 1
     return requeued

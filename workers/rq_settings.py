@@ -5,9 +5,14 @@ Importing it also makes RQ safe in the process: see ``queues.tickets``.
 
 import sys
 
+import rq.cli.workers
+
 from app.job_types.registry import all_job_types
 from app.settings import SettingsError, load
 from queues import tickets
+
+# `rq worker` ends at once while RQ is suspended; its loop, reached this way, waits instead.
+rq.cli.workers.is_suspended = lambda *_arguments: False  # type: ignore[attr-defined]  # the point
 
 try:
     _settings = load()

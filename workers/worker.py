@@ -12,20 +12,18 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.utils import now
-from rq.worker import Worker, WorkerStatus
+from rq.worker import WorkerStatus
 
 import workers.rq_settings  # noqa: F401 - makes RQ safe, and stops at a wrong environment
 from app.settings import SettingsError
@@ -33,7 +31,8 @@ from queues.lifeline import die_with_parent
 from queues.names import expand
 from workers.beat import Beat, bounded, settle
 from workers.horse import kill_group, wait_for_exit
-from workers.patience import be_patient, quick_copy, survived
+from workers.patience import be_patient, survived
+from workers.patient_worker import PatientWorker
 
 if TYPE_CHECKING:
     from workers.leases import Lease
@@ -47,10 +46,9 @@ SQL_PATIENCE_S = 5.0
 SETTLE_PATIENCE_S = 15.0
 
 
-class LLMWorker(Worker):
+class LLMWorker(PatientWorker):
     """RQ's worker with leases in SQL. One job at a time, each in a work-horse of its own."""
 
-    max_connection_wait_time = 5.0
     log_result_lifespan = False
 
     def __init__(self, queues: Any, name: str | None = None, *args: Any, **kwargs: Any) -> None:
@@ -65,7 +63,6 @@ class LLMWorker(Worker):
         self._lease: Lease | None = None
         self._make_lease: Callable[[str], Lease] | None = None
         self._is_cold = False
-        self._is_leaving = False
 
     def _with_priorities(self, given: Sequence[Queue]) -> list[Queue]:
         by_name = {queue.name: queue for queue in given}
@@ -80,11 +77,6 @@ class LLMWorker(Worker):
             )
             for name in expand(by_name)
         ]
-
-    @property
-    def dequeue_timeout(self) -> int:
-        """Seconds that one blocking pop waits: a Redis that hangs is noticed soon after."""
-        return 10
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -109,61 +101,6 @@ class LLMWorker(Worker):
         named = [queue.key for queue in self.queues if not queue.name.endswith(("-high", "-low"))]
         if named:
             self.connection.sadd(self.queue_class.redis_queues_keys, *named)
-
-    def check_for_suspension(self, burst: bool) -> None:
-        """Wait while RQ is suspended."""
-        with survived("asking whether RQ is suspended"):
-            super().check_for_suspension(burst)
-
-    def run_maintenance_tasks(self) -> None:
-        """RQ's own clean-up of its registries; nothing of ours depends on it."""
-        with survived("cleaning RQ's registries"):
-            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ's is
-        # RQ sets it last; a clean-up that was cut short is not begun again at once.
-        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares it as None
-
-    def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> tuple[Job, Queue] | None:
-        """Take the next ticket; one that cannot be read is dropped, for SQL knows its job."""
-        while True:
-            with survived("taking a ticket"):
-                return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
-
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Say that this worker lives, as part of ``pipeline`` or at once."""
-        if pipeline is not None:
-            super().heartbeat(timeout, pipeline)
-            return
-        with survived("the heartbeat"):
-            super().heartbeat(timeout)
-
-    def handle_payload(self, message: Any) -> None:
-        """Obey a command; one that is malformed must not end the listening thread."""
-        with survived("a command"):
-            super().handle_payload(message)  # type: ignore[no-untyped-call]  # RQ's is
-
-    def teardown(self) -> None:
-        """Say goodbye, if Redis is there to hear it."""
-        if self.is_horse:
-            return
-        self._is_leaving = True
-        if self.pubsub_thread:
-            self.pubsub_thread.stop()
-        self.connection = quick_copy(self.connection)
-        try:
-            self.register_death()
-        except RedisError as error:
-            logger.warning("could not sign off: %s", type(error).__name__)
-
-    def set_shutdown_requested_date(self) -> None:
-        """Not written: RQ would wait for Redis in a signal handler, and nobody reads it."""
-
-    def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:  # noqa: ARG002
-        """Go on listening after any trouble with Redis; RQ would stop at a time-out."""
-        if self._is_leaving:
-            return  # the connection was closed under the listener
-        if not isinstance(exc, RedisError):
-            raise exc
-        time.sleep(1.0)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Log one line: the attempt's outcome is in SQL, and a ticket's arguments are two ids."""
@@ -280,6 +217,11 @@ class LLMWorker(Worker):
         logger.warning("ticket %s: %s", job.id, reason)
         self.handle_job_failure(job, queue=queue, exc_string=reason, execution=execution)
 
+    def setup_work_horse_signals(self) -> None:
+        """The work-horse leaves its end to its worker: a service manager signals both."""
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call]  # RQ's is
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
     # -- signals ------------------------------------------------------------------------------
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
@@ -295,5 +237,11 @@ class LLMWorker(Worker):
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """The second SIGTERM: end now, and put the running job back without a failure."""
         self._is_cold = True
-        super().request_force_stop(signum, frame)
+        try:
+            super().request_force_stop(signum, frame)
+        except SystemExit:
+            # A third signal must not interrupt what puts the job back.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            raise
         self._is_cold = False  # RQ ignores a second signal within a second

@@ -203,6 +203,8 @@ def open_database(
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
+            # Keepalives do not end a wait for data that was sent and never acknowledged.
+            "tcp_user_timeout": 15_000,
         }
     if pooled:
         options |= {"pool_pre_ping": True, "pool_size": pool_size, "max_overflow": 10}

@@ -140,7 +140,10 @@ def lists_with_tickets(connection: Connection, list_names: Sequence[str]) -> lis
         name
         for name in list_names
         if connection.scalar(
-            select(jobs.c.id).where(is_queued, is_dispatched, jobs.c.queue == name).limit(1)
+            select(jobs.c.id)
+            .where(is_queued, is_dispatched, jobs.c.queue == name)
+            .order_by(jobs.c.dispatched_at)
+            .limit(1)
         )
     ]
 

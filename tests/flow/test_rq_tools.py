@@ -73,6 +73,17 @@ def test_suspended_workers_wait_and_go_on(web):
     web.wait_for(job_id, "completed")
 
 
+def test_a_worker_started_while_suspended_waits_too(web):
+    web.run("rq", "suspend")
+    job_id = web.submit("followup", FOLLOWUP)
+    worker = web.start_worker("llm_followup")
+    assert worker.poll() is None
+
+    web.run("rq", "resume")
+
+    web.wait_for(job_id, "completed")
+
+
 def test_emptying_a_queue_with_rq_loses_nothing(web):
     job_id = web.submit("followup", FOLLOWUP)
     web.run("rq", "empty", "llm_followup")

@@ -219,7 +219,7 @@ def test_no_signal_is_sent_without_a_work_horse(redis_client):
 
 
 def test_commands_are_listened_to_after_any_trouble_with_redis(redis_client, monkeypatch):
-    monkeypatch.setattr(worker_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
     worker = LLMWorker(["llm_followup"], connection=redis_client)
