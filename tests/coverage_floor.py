@@ -19,6 +19,8 @@ _reports = pytest.StashKey[dict[str, tuple[float, str]]]()
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Outside pytest-cov's own wrapper, which combines the data of all processes first."""
     result = yield
+    if hasattr(session.config, "workerinput"):
+        return result  # one of several processes: their data is combined in the first
     data = coverage.Coverage()
     data.load()
     reports = session.config.stash.setdefault(_reports, {})

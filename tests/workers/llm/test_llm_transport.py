@@ -34,6 +34,7 @@ def closed_port() -> int:
         ("http://[nonsense/v1", "LLM_BASE_URL"),
         ("http://127.0.0.1:99999/v1", "LLM_BASE_URL"),
     ],
+    ids=["refused", "unknown host", "empty", "nonsense", "no such port"],
 )
 def test_what_was_never_sent_is_unavailable(
     make_client: Any, make_ask: Any, url: str, says: str
