@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import random
 import re
 import shutil
 import socket
@@ -18,6 +19,7 @@ from queues.lifeline import die_with_parent
 
 _START_TIMEOUT_S = 10.0
 _OLDEST = (6, 2)
+_PORTS = range(20_000, 32_000)
 
 
 class NoRedisServerError(Exception):
@@ -56,11 +58,19 @@ def _is_too_old(server: str) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nothing listens on now.
+
+    From below the range that systems give to outgoing connections: one of those would otherwise
+    take the port between this look and its use.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise NoRedisServerError(f"No port from {_PORTS.start} to {_PORTS.stop - 1} is free.")
 
 
 class EmbeddedRedis:
