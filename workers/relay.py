@@ -231,8 +231,9 @@ class Relay:
                 return
             mark = notify.publish(self._redis, list(outgoing.values()))
             with self._database.begin() as connection:
-                outbox.mark_published(connection, list(outgoing))
-                relay_state.raise_mark(connection, mark)
+                # Redis may have been wiped since: then they are published again, once.
+                if relay_state.raise_mark(connection, mark):
+                    outbox.mark_published(connection, list(outgoing))
             if len(found) < SLICE or time.monotonic() > deadline:
                 return
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, select, update
 
 from app.store.database import EPOCH, sql_now
 from app.store.schema import relay_state
@@ -43,10 +43,16 @@ def finish_tick(connection: Connection) -> None:
     connection.execute(update(relay_state).values(last_tick_at=sql_now(connection)))
 
 
-def raise_mark(connection: Connection, mark: int) -> None:
-    """Remember the mark that Redis holds; it never falls."""
-    higher = case((relay_state.c.mark < mark, mark), else_=relay_state.c.mark)
-    connection.execute(update(relay_state).values(mark=higher))
+def raise_mark(connection: Connection, mark: int) -> bool:
+    """Remember the mark that Redis holds; it never falls.
+
+    ``False``: SQL knows a mark as high already, so that this one is of before a wipe, or another
+    relay was quicker. Holds the row until the end of the transaction.
+    """
+    raised = connection.execute(
+        update(relay_state).where(relay_state.c.mark < mark).values(mark=mark)
+    )
+    return raised.rowcount == 1
 
 
 def begin_repush(connection: Connection) -> None:

@@ -183,3 +183,30 @@ def test_sql_learns_of_a_wipe_before_the_mark_is_set(
     relay_of(database, redis_url).tick()
 
     assert listed(redis_client) == [f"{job_id}-2"]
+
+
+def test_a_wipe_between_publishing_and_noting_it_loses_no_notification(
+    database: Database,
+    redis_url: str,
+    redis_client: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    relay_of(database, redis_url).tick()
+    job_id = completed(database)
+    publish = notify.publish
+
+    def publish_and_be_wiped(*arguments: Any) -> int:
+        mark = publish(*arguments)
+        monkeypatch.setattr(notify, "publish", publish)
+        redis_client.flushall()
+        # Another relay sees the wipe before this one has noted what it published.
+        with database.read() as connection:
+            state = relay_state.read(connection)
+        assert relay_of(database, redis_url)._redis_answers(state)
+        return mark
+
+    monkeypatch.setattr(notify, "publish", publish_and_be_wiped)
+    relay_of(database, redis_url).tick()
+    relay_of(database, redis_url).tick()
+
+    assert [entry["job_id"] for entry in _entries(redis_client)] == [job_id]
