@@ -7,9 +7,9 @@ import sys
 
 import rq.cli.workers
 
+import queues.tickets  # noqa: F401 - makes RQ safe in this process
 from app.job_types.registry import all_job_types
 from app.settings import SettingsError, load
-from queues import tickets
 
 # `rq worker` ends at once while RQ is suspended; its loop, reached this way, waits instead.
 rq.cli.workers.is_suspended = lambda *_arguments: False  # type: ignore[attr-defined]  # the point
@@ -21,4 +21,4 @@ except SettingsError as error:
 
 REDIS_URL = _settings.redis_dsn
 QUEUES = [job_type.queue for job_type in all_job_types().values()]
-JOB_FUNCTION = tickets.RUN
+REDIS_TIMEOUT_S = _settings.redis_timeout_s

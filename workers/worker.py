@@ -7,6 +7,7 @@ every ``rq`` command imports it, and ``rq info`` builds one per worker.
 """
 
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -25,10 +26,10 @@ from rq.queue import Queue
 from rq.utils import now
 from rq.worker import WorkerStatus
 
-import workers.rq_settings  # noqa: F401 - makes RQ safe, and stops at a wrong environment
 from app.settings import SettingsError
 from queues.lifeline import die_with_parent
 from queues.names import expand
+from workers import rq_settings  # also makes RQ safe, and stops at a wrong environment
 from workers.beat import Beat, bounded, settle
 from workers.horse import kill_group, wait_for_exit
 from workers.patience import be_patient, survived
@@ -77,6 +78,11 @@ class LLMWorker(PatientWorker):
             )
             for name in expand(by_name)
         ]
+
+    @property
+    def connection_timeout(self) -> int:
+        """Seconds that a reply is waited for: a pop's own waiting, and ``REDIS_TIMEOUT``."""
+        return self.dequeue_timeout + math.ceil(rq_settings.REDIS_TIMEOUT_S)
 
     # -- the loop -----------------------------------------------------------------------------
 

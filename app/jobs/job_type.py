@@ -87,8 +87,3 @@ class JobType(ABC, Generic[PayloadT, AnswerT]):
         ``answer`` is ``None`` exactly when ``ask`` returned ``None``. May raise
         ``AnswerUnusable``; the transaction is then rolled back.
         """
-
-    def memory_id(self, payload: dict[str, Any]) -> str:
-        """The ``memory_id`` for a failure notification; empty where the payload has none."""
-        value = payload.get("memory_id")
-        return value if isinstance(value, str) else ""

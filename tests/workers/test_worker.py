@@ -204,6 +204,13 @@ def test_the_names_given_are_served_with_their_priorities(redis_client):
     assert f".{os.getpid()}." in worker.name
 
 
+def test_a_reply_is_waited_for_as_long_as_the_settings_say(redis_url, monkeypatch):
+    monkeypatch.setattr("workers.rq_settings.REDIS_TIMEOUT_S", 2.5)
+    with Redis.from_url(redis_url, socket_timeout=1) as connection:
+        LLMWorker(["llm_followup"], connection=connection)
+        assert connection.connection_pool.connection_kwargs["socket_timeout"] == 13
+
+
 def test_a_worker_that_rq_only_looks_at_keeps_its_queues(redis_client):
     worker = LLMWorker(["llm_followup"], connection=redis_client)
     worker.register_birth()

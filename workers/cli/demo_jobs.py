@@ -31,7 +31,7 @@ class SampleRun:
         self._api = api
         self._settings = settings
         self._check = check
-        self._redis = connect(settings.redis_dsn)
+        self._redis = connect(settings.redis_dsn, settings.redis_timeout_s)
         self._stream_start = _last_entry_id(self._redis)
         self._jobs: dict[str, dict[str, Any]] = {}
         self._notified: set[str] = set()

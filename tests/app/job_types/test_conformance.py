@@ -15,6 +15,7 @@ from app.job_types.prompting import PROMPTS
 from app.job_types.registry import AnyJobType, all_job_types
 from app.jobs.context import OpenTask
 from app.jobs.job_type import MAX_TEXT_CHARS, JobType
+from app.jobs.notification import of_failure
 
 ALL = list(all_job_types().values())
 WITH_ANSWER_MODEL = [job_type for job_type in ALL if job_type.answer_model is not None]
@@ -173,8 +174,9 @@ def test_a_memory_id_has_1_to_200_characters(job_type: AnyJobType, value: Any) -
 @every_type
 def test_a_failure_notification_finds_the_memory_id_or_nothing(job_type: AnyJobType) -> None:
     payload = SAMPLES[job_type.name].payload
-    assert job_type.memory_id(payload) == payload.get("memory_id", "")
-    assert job_type.memory_id({"memory_id": 5}) == ""
+    told = of_failure(job_type.name, 7, payload, "llm_refused")
+    assert told is not None
+    assert told["content"]["memory_id"] == payload.get("memory_id", "")
 
 
 @every_type
