@@ -15,8 +15,9 @@ import zlib
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import WebPImagePlugin as _WebP  # noqa: F401 - or Pillow loads all of its plugins for it
 
 from app.jobs.ask import Image
 from app.jobs.job_type import JobRejected
@@ -50,6 +51,16 @@ def load_image(image_dir: Path, image_path: str) -> Image:
     ``image_too_large`` or ``image_broken``. Its message names no folder of this machine.
     """
     return prepare_image(_read(_open(image_dir, _inside(image_dir, image_path))))
+
+
+def preload() -> None:
+    """Load Pillow's codecs by using each once, so that no work-horse has to after its fork."""
+    upright = Pillow.Exif()
+    upright[ExifTags.Base.Orientation] = 1
+    for name in _FORMATS:
+        drawn = BytesIO()
+        Pillow.new("RGB", (1, 1)).save(drawn, name, exif=upright)
+        prepare_image(drawn.getvalue())
 
 
 def prepare_image(data: bytes) -> Image:

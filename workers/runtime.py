@@ -7,6 +7,7 @@ never shares a connection with its parent.
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from app import images
 from app.job_types.registry import all_job_types
 from app.settings import Settings, SettingsError, load
 from app.store.database import Database, open_database
@@ -36,6 +37,7 @@ class Runtime:
                 "LLM, for example http://localhost:11434/v1"
             )
         all_job_types()
+        images.preload()
         return cls(
             settings=settings,
             database=open_database(settings.database_url, pool_size=1),
