@@ -77,7 +77,12 @@ class PatientWorker(Worker):
     def set_shutdown_requested_date(self) -> None:
         """Not written: RQ would wait for Redis in a signal handler, and nobody reads it."""
 
-    def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:  # noqa: ARG002
+    def _pubsub_exception_handler(
+        self,
+        exc: Exception,
+        pubsub: Any,  # noqa: ARG002 - RQ's signature
+        pubsub_thread: Any,  # noqa: ARG002 - likewise
+    ) -> None:
         """Go on listening after any trouble with Redis; RQ would stop at a time-out."""
         if self._is_leaving:
             return  # the connection was closed under the listener

@@ -36,7 +36,7 @@ def mount(app: Flask, redis_url: str) -> None:
     """Put rq-dashboard at ``/rq``. It connects when a page is asked for, for at most 1 s."""
     _patch()
     # rq-dashboard's own names: it reads and sets both.
-    app.redis_conn = connect_quick(redis_url)  # type: ignore[attr-defined]
+    app.redis_conn = connect_quick(redis_url)  # type: ignore[attr-defined]  # likewise
     # Shown on its pages, and the number of its instances; the address holds a password.
     app.config["RQ_DASHBOARD_REDIS_URL"] = ("redis",)
     app.register_blueprint(dashboard.blueprint, url_prefix=PREFIX)

@@ -42,7 +42,7 @@ class Followup(JobType[FollowupPayload, str]):
         self,
         payload: FollowupPayload,  # noqa: ARG002 - the base's signature
         answer: str | None,
-        context: WriteContext,  # noqa: ARG002
+        context: WriteContext,  # noqa: ARG002 - likewise
     ) -> dict[str, Any]:
         """The question. Raises ``AnswerUnusable`` for a text without one (an apology, say)."""
         assert answer is not None

@@ -71,7 +71,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
         return render
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - the base class's signature
+    ) -> datetime | None:
         """Give back an aware time."""
         if value is None:
             return None

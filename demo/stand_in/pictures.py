@@ -57,10 +57,10 @@ def _name(pixel: tuple[int, int, int]) -> str:
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in pixel))
     if value < 0.2:  # noqa: PLR2004 - the limits of colours are a matter of taste
         return "black"
-    if saturation < 0.15:  # noqa: PLR2004
-        return "white" if value > 0.85 else "grey"  # noqa: PLR2004
+    if saturation < 0.15:  # noqa: PLR2004 - judged by eye
+        return "white" if value > 0.85 else "grey"  # noqa: PLR2004 - judged by eye
     name = next(name for limit, name in _HUES if hue * 360 < limit)
-    return "brown" if name == "orange" and value < 0.65 else name  # noqa: PLR2004
+    return "brown" if name == "orange" and value < 0.65 else name  # noqa: PLR2004 - judged by eye
 
 
 def _brightness(picture: Image.Image) -> str:

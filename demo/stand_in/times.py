@@ -99,7 +99,7 @@ def _in_order(*matches: re.Match[str] | None) -> list[re.Match[str]]:
 
 def _day(words: str, now: datetime) -> datetime | None:
     # Imported when needed: it is for the demo alone, and slow. It carries no types.
-    import dateparser  # type: ignore[import-untyped]  # noqa: PLC0415
+    import dateparser  # type: ignore[import-untyped]  # noqa: PLC0415 - slow, untyped
 
     settings = {
         "RELATIVE_BASE": now.replace(tzinfo=None),

@@ -102,7 +102,7 @@ def test_a_started_server_answers_and_a_stopped_one_is_gone() -> None:
 def test_it_listens_on_loopback_only(redis_server: EmbeddedRedis) -> None:
     with Redis.from_url(redis_server.url) as redis:
         assert redis.config_get("bind")["bind"] == "127.0.0.1"  # type: ignore[index]  # typed for the asynchronous client too
-        assert redis.config_get("save")["save"] == ""  # type: ignore[index]
+        assert redis.config_get("save")["save"] == ""  # type: ignore[index]  # a dict
     for host in _other_addresses():
         assert not _listens(redis_server.port, host)
 

@@ -116,7 +116,7 @@ def test_one_bad_row_does_not_stop_a_tick(
     assert row_of(database, bad).status == "processing"
     assert row_of(database, good).error_code == "worker_lost"
     assert row_of(database, due).seq == 2
-    assert [record.job_id for record in caplog.records] == [bad]  # type: ignore[attr-defined]
+    assert [record.job_id for record in caplog.records] == [bad]  # type: ignore[attr-defined]  # extra
 
 
 def _end_twice(connection: Connection, job_id: str) -> None:

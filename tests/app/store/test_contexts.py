@@ -38,7 +38,7 @@ def test_no_transaction_stays_open_behind_a_question(
     sqlite_database: Database, tmp_path: Path
 ) -> None:
     _reading(sqlite_database, tmp_path).open_tasks()
-    assert sqlite_database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert sqlite_database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool has it
 
 
 def test_a_question_may_load_an_image(sqlite_database: Database, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_the_epoch_compares_as_the_beginning_of_time(database: Database) -> None
 def test_json_without_nan_only_and_as_it_was(database: Database) -> None:
     assert json.loads(database.engine.dialect._json_serializer({"ä": [1]})) == {"ä": [1]}  # type: ignore[attr-defined]  # a dialect's own
     with pytest.raises(ValueError, match="JSON compliant"):
-        database.engine.dialect._json_serializer(float("nan"))  # type: ignore[attr-defined]
+        database.engine.dialect._json_serializer(float("nan"))  # type: ignore[attr-defined]  # private
 
 
 def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path) -> None:
